@@ -1,0 +1,91 @@
+"""Learns from an orchestrator's OpenTelemetry spans: which route suits which task.
+
+The public names are loaded when they are first asked for, so that importing the exporter does
+not import DuckDB, Arrow or pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from otel_learning.capture.log_exporter import LearningLogExporter
+    from otel_learning.capture.processor import LearningSpanProcessor
+    from otel_learning.capture.span_exporter import LearningSpanExporter
+    from otel_learning.errors import (
+        ConfigurationError,
+        InputError,
+        MappingError,
+        OtelLearningError,
+        SchemaVersionError,
+        StoreError,
+        StoreLockedError,
+        StoreMissingError,
+    )
+    from otel_learning.records import (
+        Attempt,
+        ErrorType,
+        ExecutionRecord,
+        FeedbackRecord,
+        QualityPolicy,
+        SolutionRecord,
+    )
+    from otel_learning.store.database import LearningDatabase
+
+_HOMES = {
+    "Attempt": "records",
+    "ConfigurationError": "errors",
+    "ErrorType": "records",
+    "ExecutionRecord": "records",
+    "FeedbackRecord": "records",
+    "InputError": "errors",
+    "LearningDatabase": "store.database",
+    "LearningLogExporter": "capture.log_exporter",
+    "LearningSpanExporter": "capture.span_exporter",
+    "LearningSpanProcessor": "capture.processor",
+    "MappingError": "errors",
+    "OtelLearningError": "errors",
+    "QualityPolicy": "records",
+    "SchemaVersionError": "errors",
+    "SolutionRecord": "records",
+    "StoreError": "errors",
+    "StoreLockedError": "errors",
+    "StoreMissingError": "errors",
+}
+
+__all__ = [
+    "Attempt",
+    "ConfigurationError",
+    "ErrorType",
+    "ExecutionRecord",
+    "FeedbackRecord",
+    "InputError",
+    "LearningDatabase",
+    "LearningLogExporter",
+    "LearningSpanExporter",
+    "LearningSpanProcessor",
+    "MappingError",
+    "OtelLearningError",
+    "QualityPolicy",
+    "SchemaVersionError",
+    "SolutionRecord",
+    "StoreError",
+    "StoreLockedError",
+    "StoreMissingError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

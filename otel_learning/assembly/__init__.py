@@ -1,0 +1,1 @@
+"""Observations -> executions: which observations belong together, and what they say. Pure."""

@@ -1,0 +1,408 @@
+"""One group of observations -> one execution with its attempts. Pure.
+
+Every column is decided by one small rule, and what no observation tells stays None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from otel_learning.assembly.attempts import Call, Lineage, calls_of, provider_of
+from otel_learning.assembly.correlation import Group, order
+from otel_learning.observation import FactValue, Observation
+
+NAMESPACE: Final = UUID("6f1d3f0e-8a5b-5c55-9d0b-0f6a3e1f4b77")
+"""Of execution and feedback ids (UUID version 5, RFC 9562)."""
+
+Price = Callable[[str, str | None, int, int, int], float | None]
+"""(model, provider, input tokens, output tokens, cached tokens) -> USD or None."""
+Classify = Callable[[str | None, str | None], str | None]
+"""(error class, message) -> error type."""
+
+Row = dict[str, Any]
+
+_WORK_ROLES: Final = ("task", "agent", "step", "route")
+_FIRST_SAID: Final = (
+    "model_tier", "pool_type", "swarm_topology", "selector", "routing_confidence",
+    "complexity_score", "propensity", "propensity_of", "policy_version", "experiment", "variant",
+    "cost_estimate",
+)  # fmt: skip
+_TOPMOST_SAID: Final = (
+    "session_id", "user_hash", "environment", "service_name", "task_type", "task_description",
+    "repo", "file_count", "estimated_tokens", "quality_score", "peak_memory_mb",
+    "cpu_time_seconds", "solution_summary", "sampling_ratio",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Assembled:
+    """An execution's row, its attempts' rows, and which observation told what."""
+
+    execution: Row
+    attempts: list[Row]
+    evidence: dict[str, str]
+    """Column -> where its value comes from: a span id, or a rule."""
+
+
+def execution_id(group: Group) -> UUID:
+    return uuid5(NAMESPACE, group.name)
+
+
+def assemble(group: Group, price: Price, classify: Classify) -> Assembled:
+    """What the observations of one execution say, taken together."""
+    spans = group.observations
+    lineage = Lineage(spans)
+    tops = _topmost(spans, lineage)
+    by_rank = _by_rank(spans, lineage)
+    calls = calls_of(spans, lineage)
+    work = [call for call in calls if not call.router]
+    evidence: dict[str, str] = {}
+
+    def first(fact: str, among: list[Observation]) -> FactValue | None:
+        for observation in among:
+            found = observation.facts.get(fact)
+            if found is not None:
+                evidence[fact] = f"span {observation.span_id}"
+                return found
+        return None
+
+    identity = execution_id(group)
+    row: Row = {"execution_id": identity, "task_id": group.task_id, "run": group.run}
+    row["trace_ids"] = _trace_ids(spans)
+    for fact in _TOPMOST_SAID:
+        row[fact] = first(fact, by_rank)
+    chosen = [o for o in spans if o.role != "tool"]
+    for fact in _FIRST_SAID:
+        row[fact] = first(fact, chosen)
+    if row["propensity"] is not None and row["propensity_of"] is None:
+        row["propensity_of"] = "model_tier"
+
+    starts = [o.start_ns for o in spans if o.start_ns is not None and o.role != "ancestor"]
+    ends = [o.end_ns for o in spans if o.end_ns is not None and o.role != "ancestor"]
+    row["started_at"] = min(starts, default=None)
+    row["ended_at"] = max(ends, default=None)
+    row["duration_seconds"] = _duration(by_rank, tops, group.complete)
+
+    _decide_models(row, chosen, work, first)
+    _decide_outcome(row, group, spans, by_rank, tops, calls, work, classify, evidence)
+    _decide_cost(row, by_rank, spans, lineage, calls, price, evidence)
+    row["attempt_count"] = len(calls)
+    row["failed_attempt_count"] = sum(1 for call in work if call.success is False)
+
+    top = tops[0] if tops else spans[0]
+    told = next((o for o in (top, *by_rank) if o.profile is not None), top)
+    row["producer"] = told.producer
+    row["profile"] = told.profile
+    row["complete"] = group.complete
+    row["dropped_attributes"] = sum(o.dropped for o in spans)
+    row["metadata"] = _metadata(by_rank)
+    attempts = [
+        _attempt(identity, ordinal, call, classify) for ordinal, call in enumerate(calls, start=1)
+    ]
+    return Assembled(row, attempts, evidence)
+
+
+# ------------------------------------------------------------------------ who comes first
+
+
+def _topmost(spans: list[Observation], lineage: Lineage) -> list[Observation]:
+    """Spans with no known ancestor in the execution: the task's own first, then by time."""
+    tops = [o for o in spans if lineage.parent(o) is None and o.role not in ("tool",)]
+    return sorted(tops, key=lambda o: (o.role != "task", o.role == "ancestor", order(o)))
+
+
+def _by_rank(spans: list[Observation], lineage: Lineage) -> list[Observation]:
+    """Who is to be believed about the task as a whole: its own span, then the outer ones."""
+    roles = {"task": 0, "step": 1, "agent": 1, "route": 2, "call": 3, "tool": 4}
+
+    def rank(o: Observation) -> tuple[Any, ...]:
+        return (roles.get(o.role, 5), sum(1 for _ in lineage.above(o)), order(o))
+
+    return sorted((o for o in spans if o.role != "ancestor"), key=rank)
+
+
+def _trace_ids(spans: list[Observation]) -> list[str]:
+    traces: dict[str, None] = {}
+    for observation in spans:
+        if observation.trace_id is not None and observation.role != "ancestor":
+            traces.setdefault(observation.trace_id)
+    return list(traces)
+
+
+def _duration(
+    by_rank: list[Observation], tops: list[Observation], complete: bool
+) -> float | None:
+    """A stated duration of the task, else the topmost span's own."""
+    for observation in by_rank:
+        stated = observation.facts.get("duration_seconds")
+        if stated is not None and (observation.role == "task" or observation in tops):
+            return float(stated)
+    if not complete:
+        return None
+    own = [o for o in tops if o.role == "task"] or [o for o in tops if o.local_root] or tops
+    lasted = [
+        (o.end_ns - o.start_ns) / 1e9
+        for o in own
+        if o.start_ns is not None and o.end_ns is not None and not o.facts.get("untimed")
+    ]
+    return max(lasted, default=None)
+
+
+# ------------------------------------------------------------------------ models and route
+
+
+def _decide_models(
+    row: Row, chosen: list[Observation], work: list[Call], first: Callable[..., Any]
+) -> None:
+    routed = first("routed_model", chosen)
+    final = first("final_model", chosen)
+    fell_to = first("fallback_to", chosen)
+    good = [call for call in work if call.success is not False and call.model is not None]
+    named = [call for call in work if call.model is not None]
+    if good:
+        row["model"] = good[-1].model
+        row["provider"] = provider_of(good[-1].facts)
+    elif named:
+        row["model"] = named[-1].requested_model
+        row["provider"] = provider_of(named[-1].facts)
+    else:
+        row["model"] = final or fell_to or routed
+        row["provider"] = None
+    asked = next((call.requested_model for call in work if call.requested_model), None)
+    row["requested_model"] = asked or routed or final
+    if row["model_tier"] is None:
+        hint = next((c.facts["tier_hint"] for c in work if "tier_hint" in c.facts), None)
+        row["model_tier"] = hint
+    row["agent"] = _agent(chosen, work)
+
+
+def _agent(chosen: list[Observation], work: list[Call]) -> str | None:
+    """The agent that worked: the first one named that is not a router."""
+    named = [o for o in chosen if "agent" in o.facts]
+    working = [o for o in named if o.role == "agent"] or [o for o in named if o.role != "route"]
+    found = next(iter(working or named), None)
+    return None if found is None else str(found.facts["agent"])
+
+
+# ------------------------------------------------------------------------------- outcome
+
+
+def _decide_outcome(
+    row: Row,
+    group: Group,
+    spans: list[Observation],
+    by_rank: list[Observation],
+    tops: list[Observation],
+    calls: list[Call],
+    work: list[Call],
+    classify: Classify,
+    evidence: dict[str, str],
+) -> None:
+    success, source, witness = _success(group, by_rank, tops, work)
+    row["success"], row["success_source"] = success, source
+    evidence["success"] = source or "no rule"
+    row["fallback_used"] = _fallback(spans, work)
+    row["error_type"] = row["error_class"] = row["error_message"] = None
+    if success is True:
+        return
+    for said in _errors(by_rank, work, witness, tops):
+        if row["error_class"] is None and "error_class" in said:
+            row["error_class"] = str(said["error_class"])
+        if row["error_message"] is None and "error_message" in said:
+            row["error_message"] = str(said["error_message"])
+        if row["error_type"] in (None, "unknown"):
+            named = _text(said.get("error_type")) or _text(said.get("error_class"))
+            row["error_type"] = classify(named, _text(said.get("error_message")))
+    if success is False and row["error_type"] is None:
+        row["error_type"] = "unknown"
+
+
+def _success(
+    group: Group, by_rank: list[Observation], tops: list[Observation], work: list[Call]
+) -> tuple[bool | None, str | None, Observation | None]:
+    """True, False or None, the rule that said so, and the span it said it of (rule R4)."""
+    stated = [o for o in by_rank if "success" in o.facts and o.role not in ("tool", "call")]
+    own = [o for o in stated if o.role == "task"] or stated
+    if own:
+        # Of several runs in a row inside one execution the last one is the outcome.
+        last = max(own, key=lambda o: (o.role == "task", _depth_rank(o, by_rank), order(o)))
+        return bool(last.facts["success"]), "stated", last
+    if not group.complete:
+        return None, None, None
+    last_call = work[-1] if work else None
+    if last_call is not None and last_call.success is False:
+        return False, "last_attempt", last_call.observation
+    root = next((o for o in reversed(tops) if o.role != "ancestor"), None)
+    root = root or (tops[-1] if tops else None)
+    if root is not None and root.status == "error":
+        failed_at = root.facts.get("error_at_ns")
+        recovered = (
+            failed_at is not None
+            and last_call is not None
+            and last_call.success is True
+            and (last_call.observation.end_ns or 0) > int(failed_at)
+            and last_call.observation is not root
+        )
+        if not recovered:
+            return False, "unhandled_error", root
+        return True, "last_attempt", last_call.observation if last_call else root
+    if root is not None and root.status == "ok":
+        return True, "root_status", root
+    if last_call is not None and last_call.success is True:
+        return True, "last_attempt", last_call.observation
+    return None, None, None
+
+
+def _depth_rank(o: Observation, by_rank: list[Observation]) -> int:
+    """Larger for spans further up; the outermost statement about a task is the task's."""
+    parents = {x.span_id for x in by_rank}
+    return 0 if o.parent_id in parents else 1
+
+
+def _fallback(spans: list[Observation], work: list[Call]) -> bool | None:
+    stated = [o.facts["fallback_used"] for o in spans if "fallback_used" in o.facts]
+    if any(stated):
+        return True
+    if any(call.reason == "fallback" for call in work):
+        return True
+    if stated:
+        return False
+    # An error that no visible attempt accounts for may hide a fallback.
+    hidden = any(
+        "error_at_ns" in o.facts and "requested_model" in o.facts
+        for o in spans if o.role in ("task", "step")
+    ) and not any(call.success is False for call in work)
+    return False if work and not hidden else None
+
+
+def _errors(
+    by_rank: list[Observation],
+    work: list[Call],
+    witness: Observation | None,
+    tops: list[Observation],
+) -> list[dict[str, FactValue]]:
+    """What is said about the failure, the most telling first."""
+    said: list[dict[str, FactValue]] = []
+    for observation in by_rank:
+        if observation.role in ("task", "step", "agent") and (
+            observation is witness or "success" in observation.facts or observation in tops
+        ):
+            said.append(observation.facts)
+    for call in reversed(work):
+        if call.success is False:
+            facts = dict(call.facts)
+            if call.observation.status != "error" and "finish" in facts:
+                facts["error_class"] = "content_filter"
+            said.append(facts)
+    said += [o.facts for o in by_rank if o.status == "error" and o.role != "call"]
+    return [s for s in said if {"error_class", "error_type", "error_message"} & s.keys()]
+
+
+# ---------------------------------------------------------------------- tokens and cost
+
+
+def _decide_cost(
+    row: Row,
+    by_rank: list[Observation],
+    spans: list[Observation],
+    lineage: Lineage,
+    calls: list[Call],
+    price: Price,
+    evidence: dict[str, str],
+) -> None:
+    used = [call for call in calls if call.has_usage]
+    if calls:
+        row["input_tokens"] = _sum([c.facts.get("input_tokens") for c in used])
+        row["output_tokens"] = _sum([c.facts.get("output_tokens") for c in used])
+    else:
+        for fact in ("input_tokens", "output_tokens"):
+            row[fact] = _sum(_innermost(fact, spans, lineage))
+    priced = {id(call): _price(call, price) for call in used if "cost" not in call.facts}
+    costs = [(call, call.facts.get("cost", priced.get(id(call)))) for call in used]
+    reported = [call for call in calls if "cost" in call.facts]
+    row["router_cost"] = _sum([cost for call, cost in costs if call.router])
+    stated = next((o.facts["stated_cost"] for o in by_rank if "stated_cost" in o.facts), None)
+    total = stated
+    if total is None and not (used and len(reported) >= len(used)):
+        total = next((o.facts["total_cost"] for o in by_rank if "total_cost" in o.facts), None)
+        if total is None and not calls:
+            total = _sum(_innermost("cost", spans, lineage))
+    if total is not None:
+        row["actual_cost"], row["cost_source"] = float(total), "reported"
+    elif costs and all(cost is not None for _, cost in costs):
+        row["actual_cost"] = _sum([cost for _, cost in costs])
+        row["cost_source"] = "priced" if priced else "reported"
+    else:
+        row["actual_cost"] = row["cost_source"] = None
+    evidence["actual_cost"] = row["cost_source"] or "no rule"
+
+
+def _innermost(fact: str, spans: list[Observation], lineage: Lineage) -> list[FactValue | None]:
+    """The fact's values that no span further in repeats: outer spans sum up the inner ones."""
+    having = [o for o in spans if fact in o.facts]
+    outer = {above.key for o in having for above in lineage.above(o)}
+    return [o.facts[fact] for o in having if o.key not in outer]
+
+
+def _price(call: Call, price: Price) -> float | None:
+    model = call.model
+    if model is None:
+        return None
+    return price(
+        model,
+        provider_of(call.facts),
+        int(call.facts.get("input_tokens", 0)),
+        int(call.facts.get("output_tokens", 0)),
+        int(call.facts.get("cached_tokens", 0)),
+    )
+
+
+def _sum(values: list[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _metadata(by_rank: list[Observation]) -> str | None:
+    merged: dict[str, Any] = {}
+    for observation in reversed(by_rank):
+        if "metadata" in observation.facts:
+            merged.update(json.loads(str(observation.facts["metadata"])))
+    return json.dumps(merged, sort_keys=True) if merged else None
+
+
+def _attempt(identity: UUID, ordinal: int, call: Call, classify: Classify) -> Row:
+    observation, facts = call.observation, call.facts
+    start, end = observation.start_ns, observation.end_ns
+    failed = call.success is False
+    error_class = facts.get("error_class") if failed else None
+    if failed and observation.status != "error" and "finish" in facts:
+        error_class = "content_filter"
+    message = facts.get("error_message") if failed else None
+    return {
+        "execution_id": identity,
+        "ordinal": ordinal,
+        "trace_id": observation.trace_id,
+        "span_id": observation.span_id,
+        "started_at": start,
+        "duration_seconds": (end - start) / 1e9 if start is not None and end is not None else None,
+        "role": "router" if call.router else "work",
+        "model": call.model,
+        "requested_model": call.requested_model,
+        "provider": provider_of(facts),
+        "response_id": facts.get("response_id"),
+        "input_tokens": facts.get("input_tokens"),
+        "output_tokens": facts.get("output_tokens"),
+        "cost": facts.get("cost"),
+        "success": call.success,
+        "error_type": classify(_text(error_class), _text(message)) if failed else None,
+        "error_class": _text(error_class),
+        "reason": call.reason,
+    }
+
+
+def _text(value: FactValue | None) -> str | None:
+    return None if value is None else str(value)

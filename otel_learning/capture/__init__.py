@@ -1,0 +1,1 @@
+"""OpenTelemetry's side: what is registered in an application, and how it reaches the spool."""

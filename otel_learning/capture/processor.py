@@ -1,0 +1,139 @@
+"""The span processor: for people who register in code and emit in bursts.
+
+It observes a span when it ends and keeps the observation, so that no queue of 2,048 spans can
+overflow. A thread spools at 512 observations or 200 ms.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.sdk.trace import SpanProcessor
+
+from otel_learning.capture.quiet import own_thread_context
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from otel_learning.capture.pipeline import Pipeline
+    from otel_learning.observation import Observation
+
+logger = logging.getLogger("otel_learning")
+
+SPOOL_OBSERVATIONS: Final = 512
+SPOOL_SECONDS: Final = 0.2
+BUFFER_OBSERVATIONS: Final = 100_000
+"""Observations held in memory at most, some 100 MB; further ones are counted as lost."""
+
+_live: weakref.WeakSet[LearningSpanProcessor] = weakref.WeakSet()
+
+
+class LearningSpanProcessor(SpanProcessor):
+    """Register it with `provider.add_span_processor`; no exporter is needed beside it.
+
+    Takes the settings of `LearningSpanExporter`. An observation is durable within 200 ms.
+    """
+
+    def __init__(self, path: Any = None, **settings: Any) -> None:
+        self._pipeline: Pipeline | None = None
+        self._closed = False
+        try:
+            from otel_learning.capture.pipeline import pipeline_for
+
+            self._pipeline = pipeline_for({"path": path, **settings})
+        except Exception:  # registering must not stop the application
+            logger.exception("otel_learning: the processor could not be set up and stays off")
+        self._reset()
+        _live.add(self)
+
+    def _reset(self) -> None:
+        self._buffer: list[Observation] = []
+        self._lock = threading.Lock()
+        self._spool_lock = threading.Lock()
+        self._full = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing: all there is to know is known when the span ends."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keeps the span's observation; some microseconds."""
+        pipeline = self._pipeline
+        context = span.context
+        if pipeline is None or self._closed or context is None or not context.trace_flags.sampled:
+            return
+        observations = pipeline.observe_spans((span,))
+        if not observations:
+            return
+        with self._lock:
+            if len(self._buffer) >= BUFFER_OBSERVATIONS:
+                pipeline.count_loss("processor's buffer full", 1)
+                return
+            self._buffer.append(observations[0])
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="otel_learning spool", daemon=True
+                )
+                self._thread.start()
+            if len(self._buffer) >= SPOOL_OBSERVATIONS:
+                self._full.set()
+
+    def _run(self) -> None:
+        with own_thread_context():
+            while not self._closed:
+                self._full.wait(SPOOL_SECONDS)
+                self._full.clear()
+                self._spool()
+
+    def _spool(self) -> None:
+        pipeline = self._pipeline
+        if pipeline is None:
+            return
+        # One at a time, so that what a caller of force_flush waits for is down when it returns.
+        with self._spool_lock:
+            with self._lock:
+                taken, self._buffer = self._buffer, []
+            if not taken:
+                return
+            try:
+                pipeline.record(taken)
+            except Exception as error:  # the thread must live on
+                pipeline.count_loss("batch that could not be spooled", len(taken), error)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """True once every span that ended before can be queried."""
+        if self._pipeline is None:
+            return False
+        try:
+            self._spool()
+            return self._pipeline.force_flush(timeout_millis / 1000)
+        except Exception:  # the application must not notice
+            logger.exception("otel_learning: force_flush failed")
+            return False
+
+    def shutdown(self) -> None:
+        """Stores what waits."""
+        if self._closed:
+            return
+        self._closed = True
+        self._full.set()
+        try:
+            self._spool()
+            if self._pipeline is not None:
+                self._pipeline.release(30.0)
+        except Exception:  # other processors' shutdown comes after ours
+            logger.exception("otel_learning: shutdown failed")
+
+
+def _after_fork_in_child() -> None:
+    # The parent spools what it has observed; the child starts empty.
+    for processor in list(_live):
+        processor._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,45 @@
+"""Masks secrets in texts and turns user ids into keyed hashes, before anything is stored.
+
+Pure: the key comes from outside. The patterns are shapes of credentials that their issuers
+document; a secret without a shape cannot be told from a word, which is why prompts, tool
+arguments and outputs are not stored at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import Final
+
+MASK: Final = "[masked]"
+
+_SECRET: Final = re.compile(
+    r"""(?x)
+    -----BEGIN[ A-Z]*PRIVATE[ ]KEY-----.*?(?:-----END[ A-Z]*PRIVATE[ ]KEY-----|$)
+  | \b(?:sk|pk|rk)[-_](?:[A-Za-z]+[-_])?[A-Za-z0-9_\-]{12,}     # OpenAI, Anthropic, Stripe
+  | \bgh[pousr]_[A-Za-z0-9]{16,} | \bgithub_pat_[A-Za-z0-9_]{20,} # GitHub
+  | \bglpat-[A-Za-z0-9_\-]{16,} | \bxox[abeprs]-[A-Za-z0-9\-]{10,} # GitLab, Slack
+  | \b(?:AKIA|ASIA|AGPA|AROA|AIDA)[A-Z0-9]{12,}                  # AWS
+  | \bAIza[A-Za-z0-9_\-]{30,} | \bya29\.[A-Za-z0-9_\-]{20,}      # Google
+  | \bhf_[A-Za-z0-9]{20,} | \bnpm_[A-Za-z0-9]{30,} | \bpypi-[A-Za-z0-9_\-]{30,}
+  | \beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]*)? # JWT
+  | (?i:\b(?:bearer|basic)[ ]+)[A-Za-z0-9+/=_.~\-]{12,}
+  | (?<=://)[^/\s:@]{1,128}:[^/\s@]{1,256}(?=@)                  # user:password@ in a URL
+  | (?i:\b(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|
+      client[_-]?secret|auth(?:orization)?)["']?\s*[:=]\s*["']?)[^\s"',;&]{4,}
+    """
+)
+
+
+def mask(found: str) -> str:
+    """The text with every recognised credential replaced by `[masked]`."""
+    return _SECRET.sub(MASK, found) if len(found) > 7 else found
+
+
+def hash_user(user: str, key: bytes) -> str:
+    """A keyed hash of a user id: the same user is recognisable, not readable.
+
+    HMAC-SHA-256 (RFC 2104), cut to 128 bits; the key lies in a file beside the store.
+    """
+    return hmac.new(key, user.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]

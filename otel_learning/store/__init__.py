@@ -1,0 +1,1 @@
+"""The only place with DuckDB: the spool, the drain, the schema and the database."""

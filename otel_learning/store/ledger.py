@@ -1,0 +1,235 @@
+"""Observations kept for a while, so that late ones can join and a task be put together anew.
+
+One compressed blob per drain. `ledger_keys` says which drain holds something about a trace or a
+task. A small cache keeps what this process wrote last: a task that straddles two drains is the
+common case of a late arrival.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from otel_learning.assembly.correlation import scope_of
+from otel_learning.observation import Observation
+from otel_learning.store import lease, segments
+
+if TYPE_CHECKING:
+    import duckdb
+
+CACHED_OBSERVATIONS: Final = 20_000
+"""Decoded observations kept in memory between drains."""
+SMALL_BLOB_BYTES: Final = 64 * 1024
+MERGE_AT: Final = 64
+"""Small blobs that are merged into one once there are this many."""
+
+
+def keys_of(observation: Observation) -> list[str]:
+    """What ties an observation to others: its trace, its task, its joining key."""
+    keys = []
+    facts = observation.facts
+    if observation.role == "feedback":
+        # Feedback looks its target up, and ties nothing together (rule C5).
+        kind, target = facts.get("feedback_kind"), str(facts.get("feedback_target", ""))
+        if kind == "task_id":
+            keys.append(f"task|{target}")
+        elif kind in ("span_id", "trace_id"):
+            keys.append(f"trace|{target.partition(':')[0]}")
+        return keys
+    if observation.trace_id is not None:
+        keys.append(f"trace|{observation.trace_id}")
+    task = facts.get("task_id")
+    if task is not None:
+        keys.append(f"task|{task}")
+    join = facts.get("join_key")
+    if join is not None:
+        joined = str(join)
+        keys.append(
+            f"trace|{joined[6:]}" if joined.startswith("trace:") else f"join|{joined}"
+        )
+    return keys
+
+
+def hash_key(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
+
+
+@dataclass(slots=True)
+class Blob:
+    """The observations of one ledger row, and where each key's are."""
+
+    observations: list[Observation]
+    by_key: dict[int, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, observations: list[Observation]) -> Blob:
+        by_key: dict[int, list[int]] = defaultdict(list)
+        for position, observation in enumerate(observations):
+            for key in keys_of(observation):
+                by_key[hash_key(key)].append(position)
+        return cls(observations, dict(by_key))
+
+
+@dataclass(slots=True)
+class Found:
+    """What the ledger holds on a set of keys, and on all that hangs together with them."""
+
+    observations: list[Observation]
+    expired: set[int]
+    """Keys that something was once stored under, which has left the ledger's window."""
+
+
+class Ledger:
+    """Reads and writes the ledger over one connection; the cache outlives it."""
+
+    def __init__(self) -> None:
+        self._cache: OrderedDict[int, Blob] = OrderedDict()
+        self._cached = 0
+
+    def connected(self, con: duckdb.DuckDBPyConnection, new: list[Observation]) -> Found:
+        """Everything stored that hangs together with `new`, by trace, task or joining key."""
+        known: set[int] = set()
+        expired: set[int] = set()
+        taken: set[tuple[int, int]] = set()
+        found: list[Observation] = []
+        frontier = {hash_key(key) for o in new for key in keys_of(o)}
+        while frontier:
+            known |= frontier
+            hits = self._drains_of(con, frontier)
+            frontier = set()
+            for drain, keys in hits.items():
+                blob = self._blob(con, drain)
+                if blob is None:
+                    expired |= keys
+                    continue
+                for key in keys:
+                    for position in blob.by_key.get(key, ()):
+                        if (id(blob), position) in taken:
+                            continue
+                        taken.add((id(blob), position))
+                        observation = blob.observations[position]
+                        found.append(observation)
+                        if observation.role != "feedback":
+                            frontier |= {hash_key(k) for k in keys_of(observation)} - known
+        return Found(found, expired)
+
+    def _drains_of(
+        self, con: duckdb.DuckDBPyConnection, keys: set[int]
+    ) -> dict[int, set[int]]:
+        wanted = pa.table({"key": pa.array(sorted(keys), pa.uint64())})
+        con.register("wanted_keys", wanted)
+        try:
+            rows = con.execute(
+                "SELECT DISTINCT k.drain, k.key FROM ledger_keys AS k "
+                "WHERE k.key IN (SELECT key FROM wanted_keys)"
+            ).fetchall()
+        finally:
+            con.unregister("wanted_keys")
+        hits: dict[int, set[int]] = defaultdict(set)
+        for drain, key in rows:
+            hits[drain].add(key)
+        return hits
+
+    def _blob(self, con: duckdb.DuckDBPyConnection, drain: int) -> Blob | None:
+        cached = self._cache.get(drain)
+        if cached is not None:
+            self._cache.move_to_end(drain)
+            return cached
+        row = lease.one(con, "SELECT first_drain, last_drain, body FROM ledger "
+            "WHERE first_drain <= ? AND last_drain >= ?", [drain, drain],
+        )  # fmt: skip
+        if row is None:
+            return None
+        first, last, body = row
+        observations = [o for batch in segments.decode(body) for o in segments.from_batch(batch)]
+        blob = Blob.of(observations)
+        for number in range(first, last + 1) if last - first < 256 else (drain,):
+            self._remember(number, blob)
+        return blob
+
+    def _remember(self, drain: int, blob: Blob) -> None:
+        if drain not in self._cache:
+            self._cached += len(blob.observations)
+        self._cache[drain] = blob
+        while self._cached > CACHED_OBSERVATIONS and len(self._cache) > 1:
+            _, gone = self._cache.popitem(last=False)
+            self._cached -= len(gone.observations)
+
+    def append(
+        self, con: duckdb.DuckDBPyConnection, drain: int, observations: list[Observation]
+    ) -> None:
+        """Stores the observations of one drain and the keys they are found by."""
+        blob = Blob.of(observations)
+        body = segments.encode(segments.to_batch(observations), compression="zstd")
+        con.execute(
+            "INSERT INTO ledger VALUES (?, ?, now(), ?, ?)",
+            [drain, drain, len(observations), body],
+        )
+        keys = pa.table(
+            {
+                "key": pa.array(list(blob.by_key), pa.uint64()),
+                "drain": pa.array([drain] * len(blob.by_key), pa.int64()),
+            }
+        )
+        con.register("new_keys", keys)
+        try:
+            con.execute("INSERT INTO ledger_keys SELECT key, drain FROM new_keys")
+        finally:
+            con.unregister("new_keys")
+        self._remember(drain, blob)
+
+    def forget_cache(self) -> None:
+        """After a rollback, or when another process may have changed the ledger."""
+        self._cache.clear()
+        self._cached = 0
+
+    def merge_small(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Merges small blobs into one, once there are many: a blob alone compresses badly."""
+        rows = con.execute(
+            "SELECT first_drain, last_drain, body FROM ledger "
+            "WHERE octet_length(body) < ? ORDER BY first_drain", [SMALL_BLOB_BYTES],
+        ).fetchall()  # fmt: skip
+        if len(rows) < MERGE_AT:
+            return
+        run: list[tuple[int, int, bytes]] = []
+        for row in [*rows, None]:
+            # Only neighbours may merge: a blob stands for every drain between its two numbers.
+            if row is not None and (not run or row[0] == run[-1][1] + 1):
+                run.append(row)
+                continue
+            if len(run) >= 2:
+                self._merge(con, run)
+            run = [row] if row is not None else []
+
+    def _merge(self, con: duckdb.DuckDBPyConnection, run: list[tuple[int, int, bytes]]) -> None:
+        observations = [
+            o
+            for _, _, body in run
+            for batch in segments.decode(body)
+            for o in segments.from_batch(batch)
+        ]
+        first, last = run[0][0], run[-1][1]
+        body = segments.encode(segments.to_batch(observations), compression="zstd")
+        arrived = lease.one(con, "SELECT max(arrived_at) FROM ledger WHERE first_drain BETWEEN ? AND ?", [first, last]
+        )
+        con.execute("DELETE FROM ledger WHERE first_drain BETWEEN ? AND ?", [first, last])
+        con.execute(
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?)",
+            [first, last, arrived[0] if arrived else None, len(observations), body],
+        )
+        self.forget_cache()
+
+    def prune(self, con: duckdb.DuckDBPyConnection, window_seconds: float) -> None:
+        """Lets go of what arrived longer ago than the window."""
+        con.execute(
+            "DELETE FROM ledger WHERE arrived_at < now() - to_seconds(?)", [window_seconds]
+        )
+
+
+def first_known_scope(observations: Iterable[Observation]) -> str:
+    return next((scope_of(o) for o in observations), "/")
