@@ -55,6 +55,8 @@ FACTS: Final[dict[str, FactType]] = {
     "cost": "number",
     "attempt_number": "integer",
     "attempt_reason": "text",
+    "purpose": "text",
+    "model_alias": "text",
     "final_model": "text",
     "tier_hint": "text",
     # the outcome

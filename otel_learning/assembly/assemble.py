@@ -25,7 +25,21 @@ Classify = Callable[[str | None, str | None], str | None]
 
 Row = dict[str, Any]
 
-_WORK_ROLES: Final = ("task", "agent", "step", "route")
+COLUMNS: Final = (
+    "execution_id", "task_id", "run", "trace_ids", "session_id", "user_hash", "environment",
+    "service_name", "started_at", "ended_at", "duration_seconds", "recorded_at", "updated_at",
+    "task_type", "task_description", "repo", "file_count", "estimated_tokens", "model_tier",
+    "model", "requested_model", "provider", "pool_type", "swarm_topology", "agent", "selector",
+    "routing_confidence", "complexity_score", "propensity", "propensity_of", "policy_version",
+    "experiment", "variant", "success", "success_source", "quality_score", "error_type",
+    "error_class", "error_message", "fallback_used", "cost_estimate", "actual_cost", "cost_source",
+    "input_tokens", "output_tokens", "router_cost", "attempt_count", "failed_attempt_count",
+    "peak_memory_mb", "cpu_time_seconds", "solution_summary", "producer", "profile", "complete",
+    "dropped_attributes", "sampling_ratio", "metadata",
+)  # fmt: skip
+"""Of an execution as it is stored; what feedback adds is joined when it is read."""
+
+_RANK: Final = {"task": 0, "step": 1, "agent": 1, "route": 2, "call": 3, "tool": 4, "feedback": 5}
 _FIRST_SAID: Final = (
     "model_tier", "pool_type", "swarm_topology", "selector", "routing_confidence",
     "complexity_score", "propensity", "propensity_of", "policy_version", "experiment", "variant",
@@ -40,12 +54,27 @@ _TOPMOST_SAID: Final = (
 
 @dataclass(slots=True)
 class Assembled:
-    """An execution's row, its attempts' rows, and which observation told what."""
+    """An execution's row and its attempts' rows."""
 
     execution: Row
     attempts: list[Row]
-    evidence: dict[str, str]
-    """Column -> where its value comes from: a span id, or a rule."""
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """One execution's observations, in the orders in which they are asked."""
+
+    group: Group
+    spans: list[Observation]
+    """In time order."""
+    lineage: Lineage
+    tops: list[Observation]
+    """Without a known ancestor: the task's own span first, then by time."""
+    by_rank: list[Observation]
+    """Who is to be believed about the task as a whole, first."""
+    calls: list[Call]
+    work: list[Call]
+    """The calls that worked on the task, router calls left out."""
 
 
 def execution_id(group: Group) -> UUID:
@@ -56,54 +85,76 @@ def assemble(group: Group, price: Price, classify: Classify) -> Assembled:
     """What the observations of one execution say, taken together."""
     spans = group.observations
     lineage = Lineage(spans)
-    tops = _topmost(spans, lineage)
-    by_rank = _by_rank(spans, lineage)
     calls = calls_of(spans, lineage)
-    work = [call for call in calls if not call.router]
-    evidence: dict[str, str] = {}
-
-    def first(fact: str, among: list[Observation]) -> FactValue | None:
-        for observation in among:
-            found = observation.facts.get(fact)
-            if found is not None:
-                evidence[fact] = f"span {observation.span_id}"
-                return found
-        return None
-
-    identity = execution_id(group)
-    row: Row = {"execution_id": identity, "task_id": group.task_id, "run": group.run}
+    evidence = _Evidence(
+        group,
+        spans,
+        lineage,
+        tops=_topmost(spans, lineage),
+        by_rank=_by_rank(spans, lineage),
+        calls=calls,
+        work=[call for call in calls if not call.router],
+    )
+    row: Row = dict.fromkeys(COLUMNS)
+    row["execution_id"] = execution_id(group)
+    row["task_id"], row["run"] = group.task_id, group.run
     row["trace_ids"] = _trace_ids(spans)
+    ranked: dict[str, FactValue] = {}
+    for observation in reversed(evidence.by_rank):
+        ranked.update(observation.facts)
     for fact in _TOPMOST_SAID:
-        row[fact] = first(fact, by_rank)
-    chosen = [o for o in spans if o.role != "tool"]
+        row[fact] = ranked.get(fact)
+    chosen: dict[str, FactValue] = {}
+    for observation in reversed(spans):
+        if observation.role != "tool":
+            chosen.update(observation.facts)
     for fact in _FIRST_SAID:
-        row[fact] = first(fact, chosen)
+        row[fact] = chosen.get(fact)
     if row["propensity"] is not None and row["propensity_of"] is None:
         row["propensity_of"] = "model_tier"
 
-    starts = [o.start_ns for o in spans if o.start_ns is not None and o.role != "ancestor"]
-    ends = [o.end_ns for o in spans if o.end_ns is not None and o.role != "ancestor"]
-    row["started_at"] = min(starts, default=None)
-    row["ended_at"] = max(ends, default=None)
-    row["duration_seconds"] = _duration(by_rank, tops, group.complete)
-
-    _decide_models(row, chosen, work, first)
-    _decide_outcome(row, group, spans, by_rank, tops, calls, work, classify, evidence)
-    _decide_cost(row, by_rank, spans, lineage, calls, price, evidence)
+    told = [o for o in spans if o.role != "ancestor"]
+    row["started_at"] = min((o.start_ns for o in told if o.start_ns is not None), default=None)
+    row["ended_at"] = max((o.end_ns for o in told if o.end_ns is not None), default=None)
+    row["duration_seconds"] = _duration(evidence)
+    _decide_models(row, evidence, chosen)
+    _decide_outcome(row, evidence, ranked, classify)
+    _decide_cost(row, evidence, price)
     row["attempt_count"] = len(calls)
-    row["failed_attempt_count"] = sum(1 for call in work if call.success is False)
+    row["failed_attempt_count"] = sum(call.success is False for call in evidence.work)
 
-    top = tops[0] if tops else spans[0]
-    told = next((o for o in (top, *by_rank) if o.profile is not None), top)
-    row["producer"] = told.producer
-    row["profile"] = told.profile
+    top = evidence.tops[0] if evidence.tops else spans[0]
+    if top.profile is None:
+        top = next((o for o in evidence.by_rank if o.profile is not None), top)
+    row["producer"], row["profile"] = top.producer, top.profile
     row["complete"] = group.complete
     row["dropped_attributes"] = sum(o.dropped for o in spans)
-    row["metadata"] = _metadata(by_rank)
+    if "metadata" in ranked:
+        row["metadata"] = _metadata(evidence.by_rank)
+    identity = row["execution_id"]
     attempts = [
         _attempt(identity, ordinal, call, classify) for ordinal, call in enumerate(calls, start=1)
     ]
-    return Assembled(row, attempts, evidence)
+    return Assembled(row, attempts)
+
+
+def evidence_of(group: Group, row: Row) -> dict[str, str]:
+    """Column -> which span, or which rule, its value comes from; for `explain`."""
+    lineage = Lineage(group.observations)
+    by_rank = _by_rank(group.observations, lineage)
+    found = {}
+    for fact in (*_TOPMOST_SAID, *_FIRST_SAID):
+        among = by_rank if fact in _TOPMOST_SAID else group.observations
+        for observation in among:
+            if fact in observation.facts and observation.facts[fact] == row.get(fact):
+                found[fact] = f"{observation.role} span {observation.span_id}"
+                break
+    if row.get("model_tier") is not None and "model_tier" not in found:
+        found["model_tier"] = "the tier table, by the requested model"
+    found["success"] = f"rule {row['success_source']}" if row["success_source"] else "no rule"
+    if row.get("cost_source"):
+        found["actual_cost"] = str(row["cost_source"])
+    return found
 
 
 # ------------------------------------------------------------------------ who comes first
@@ -111,18 +162,17 @@ def assemble(group: Group, price: Price, classify: Classify) -> Assembled:
 
 def _topmost(spans: list[Observation], lineage: Lineage) -> list[Observation]:
     """Spans with no known ancestor in the execution: the task's own first, then by time."""
-    tops = [o for o in spans if lineage.parent(o) is None and o.role not in ("tool",)]
-    return sorted(tops, key=lambda o: (o.role != "task", o.role == "ancestor", order(o)))
+    tops = [o for o in spans if lineage.parent(o) is None and o.role != "tool"]
+    if len(tops) > 1:
+        tops.sort(key=lambda o: (o.role != "task", o.role == "ancestor", order(o)))
+    return tops
 
 
 def _by_rank(spans: list[Observation], lineage: Lineage) -> list[Observation]:
     """Who is to be believed about the task as a whole: its own span, then the outer ones."""
-    roles = {"task": 0, "step": 1, "agent": 1, "route": 2, "call": 3, "tool": 4}
-
-    def rank(o: Observation) -> tuple[Any, ...]:
-        return (roles.get(o.role, 5), sum(1 for _ in lineage.above(o)), order(o))
-
-    return sorted((o for o in spans if o.role != "ancestor"), key=rank)
+    telling = [o for o in spans if o.role != "ancestor"]
+    telling.sort(key=lambda o: (_RANK[o.role], lineage.depth(o)))  # stable: then by time
+    return telling
 
 
 def _trace_ids(spans: list[Observation]) -> list[str]:
@@ -133,34 +183,32 @@ def _trace_ids(spans: list[Observation]) -> list[str]:
     return list(traces)
 
 
-def _duration(
-    by_rank: list[Observation], tops: list[Observation], complete: bool
-) -> float | None:
+def _duration(evidence: _Evidence) -> float | None:
     """A stated duration of the task, else the topmost span's own."""
-    for observation in by_rank:
+    tops = evidence.tops
+    for observation in evidence.by_rank:
         stated = observation.facts.get("duration_seconds")
         if stated is not None and (observation.role == "task" or observation in tops):
             return float(stated)
-    if not complete:
+    if not evidence.group.complete:
         return None
     own = [o for o in tops if o.role == "task"] or [o for o in tops if o.local_root] or tops
-    lasted = [
-        (o.end_ns - o.start_ns) / 1e9
-        for o in own
-        if o.start_ns is not None and o.end_ns is not None and not o.facts.get("untimed")
-    ]
-    return max(lasted, default=None)
+    return max(
+        (
+            (o.end_ns - o.start_ns) / 1e9
+            for o in own
+            if o.start_ns is not None and o.end_ns is not None and not o.facts.get("untimed")
+        ),
+        default=None,
+    )
 
 
 # ------------------------------------------------------------------------ models and route
 
 
-def _decide_models(
-    row: Row, chosen: list[Observation], work: list[Call], first: Callable[..., Any]
-) -> None:
-    routed = first("routed_model", chosen)
-    final = first("final_model", chosen)
-    fell_to = first("fallback_to", chosen)
+def _decide_models(row: Row, evidence: _Evidence, chosen: dict[str, FactValue]) -> None:
+    work = evidence.work
+    routed, final = chosen.get("routed_model"), chosen.get("final_model")
     good = [call for call in work if call.success is not False and call.model is not None]
     named = [call for call in work if call.model is not None]
     if good:
@@ -170,19 +218,18 @@ def _decide_models(
         row["model"] = named[-1].requested_model
         row["provider"] = provider_of(named[-1].facts)
     else:
-        row["model"] = final or fell_to or routed
-        row["provider"] = None
+        row["model"] = final or chosen.get("fallback_to") or routed
     asked = next((call.requested_model for call in work if call.requested_model), None)
     row["requested_model"] = asked or routed or final
     if row["model_tier"] is None:
-        hint = next((c.facts["tier_hint"] for c in work if "tier_hint" in c.facts), None)
-        row["model_tier"] = hint
-    row["agent"] = _agent(chosen, work)
+        row["model_tier"] = next((c.facts["tier_hint"] for c in work if "tier_hint" in c.facts), None)
+    if "agent" in chosen:
+        row["agent"] = _agent(evidence.spans)
 
 
-def _agent(chosen: list[Observation], work: list[Call]) -> str | None:
+def _agent(spans: list[Observation]) -> str | None:
     """The agent that worked: the first one named that is not a router."""
-    named = [o for o in chosen if "agent" in o.facts]
+    named = [o for o in spans if "agent" in o.facts and o.role != "tool"]
     working = [o for o in named if o.role == "agent"] or [o for o in named if o.role != "route"]
     found = next(iter(working or named), None)
     return None if found is None else str(found.facts["agent"])
@@ -192,24 +239,14 @@ def _agent(chosen: list[Observation], work: list[Call]) -> str | None:
 
 
 def _decide_outcome(
-    row: Row,
-    group: Group,
-    spans: list[Observation],
-    by_rank: list[Observation],
-    tops: list[Observation],
-    calls: list[Call],
-    work: list[Call],
-    classify: Classify,
-    evidence: dict[str, str],
+    row: Row, evidence: _Evidence, ranked: dict[str, FactValue], classify: Classify
 ) -> None:
-    success, source, witness = _success(group, by_rank, tops, work)
+    success, source, witness = _success(evidence, stated="success" in ranked)
     row["success"], row["success_source"] = success, source
-    evidence["success"] = source or "no rule"
-    row["fallback_used"] = _fallback(spans, work)
-    row["error_type"] = row["error_class"] = row["error_message"] = None
+    row["fallback_used"] = _fallback(evidence.spans, evidence.work)
     if success is True:
         return
-    for said in _errors(by_rank, work, witness, tops):
+    for said in _errors(evidence, witness):
         if row["error_class"] is None and "error_class" in said:
             row["error_class"] = str(said["error_class"])
         if row["error_message"] is None and "error_message" in said:
@@ -222,16 +259,19 @@ def _decide_outcome(
 
 
 def _success(
-    group: Group, by_rank: list[Observation], tops: list[Observation], work: list[Call]
+    evidence: _Evidence, *, stated: bool
 ) -> tuple[bool | None, str | None, Observation | None]:
     """True, False or None, the rule that said so, and the span it said it of (rule R4)."""
-    stated = [o for o in by_rank if "success" in o.facts and o.role not in ("tool", "call")]
-    own = [o for o in stated if o.role == "task"] or stated
-    if own:
-        # Of several runs in a row inside one execution the last one is the outcome.
-        last = max(own, key=lambda o: (o.role == "task", _depth_rank(o, by_rank), order(o)))
-        return bool(last.facts["success"]), "stated", last
-    if not group.complete:
+    by_rank, tops, work = evidence.by_rank, evidence.tops, evidence.work
+    if stated:
+        said = [o for o in by_rank if "success" in o.facts and o.role not in ("tool", "call")]
+        own = [o for o in said if o.role == "task"] or said
+        if own:
+            # The outermost statement is the task's; of several runs in a row, the last one.
+            parents = {o.span_id for o in by_rank}
+            last = max(own, key=lambda o: (o.parent_id not in parents, order(o)))
+            return bool(last.facts["success"]), "stated", last
+    if not evidence.group.complete:
         return None, None, None
     last_call = work[-1] if work else None
     if last_call is not None and last_call.success is False:
@@ -250,6 +290,8 @@ def _success(
         if not recovered:
             return False, "unhandled_error", root
         return True, "last_attempt", last_call.observation if last_call else root
+    if root is not None and not work and {"error_class", "error_message"} & root.facts.keys():
+        return False, "stated_error", root
     if root is not None and root.status == "ok":
         return True, "root_status", root
     if last_call is not None and last_call.success is True:
@@ -257,15 +299,9 @@ def _success(
     return None, None, None
 
 
-def _depth_rank(o: Observation, by_rank: list[Observation]) -> int:
-    """Larger for spans further up; the outermost statement about a task is the task's."""
-    parents = {x.span_id for x in by_rank}
-    return 0 if o.parent_id in parents else 1
-
-
 def _fallback(spans: list[Observation], work: list[Call]) -> bool | None:
     stated = [o.facts["fallback_used"] for o in spans if "fallback_used" in o.facts]
-    if any(stated):
+    if any(stated) or any("fallback_from" in o.facts for o in spans):
         return True
     if any(call.reason == "fallback" for call in work):
         return True
@@ -279,20 +315,16 @@ def _fallback(spans: list[Observation], work: list[Call]) -> bool | None:
     return False if work and not hidden else None
 
 
-def _errors(
-    by_rank: list[Observation],
-    work: list[Call],
-    witness: Observation | None,
-    tops: list[Observation],
-) -> list[dict[str, FactValue]]:
+def _errors(evidence: _Evidence, witness: Observation | None) -> list[dict[str, FactValue]]:
     """What is said about the failure, the most telling first."""
+    by_rank, tops = evidence.by_rank, evidence.tops
     said: list[dict[str, FactValue]] = []
     for observation in by_rank:
         if observation.role in ("task", "step", "agent") and (
             observation is witness or "success" in observation.facts or observation in tops
         ):
             said.append(observation.facts)
-    for call in reversed(work):
+    for call in reversed(evidence.work):
         if call.success is False:
             facts = dict(call.facts)
             if call.observation.status != "error" and "finish" in facts:
@@ -305,22 +337,15 @@ def _errors(
 # ---------------------------------------------------------------------- tokens and cost
 
 
-def _decide_cost(
-    row: Row,
-    by_rank: list[Observation],
-    spans: list[Observation],
-    lineage: Lineage,
-    calls: list[Call],
-    price: Price,
-    evidence: dict[str, str],
-) -> None:
+def _decide_cost(row: Row, evidence: _Evidence, price: Price) -> None:
+    calls, by_rank = evidence.calls, evidence.by_rank
     used = [call for call in calls if call.has_usage]
     if calls:
         row["input_tokens"] = _sum([c.facts.get("input_tokens") for c in used])
         row["output_tokens"] = _sum([c.facts.get("output_tokens") for c in used])
     else:
         for fact in ("input_tokens", "output_tokens"):
-            row[fact] = _sum(_innermost(fact, spans, lineage))
+            row[fact] = _sum(_innermost(fact, evidence))
     priced = {id(call): _price(call, price) for call in used if "cost" not in call.facts}
     costs = [(call, call.facts.get("cost", priced.get(id(call)))) for call in used]
     reported = [call for call in calls if "cost" in call.facts]
@@ -329,22 +354,26 @@ def _decide_cost(
     total = stated
     if total is None and not (used and len(reported) >= len(used)):
         total = next((o.facts["total_cost"] for o in by_rank if "total_cost" in o.facts), None)
+        if total is None:
+            total = next(
+                (o.facts["cost"] for o in by_rank if o.role == "task" and "cost" in o.facts
+                 and "requested_model" not in o.facts), None,
+            )  # fmt: skip
         if total is None and not calls:
-            total = _sum(_innermost("cost", spans, lineage))
+            total = _sum(_innermost("cost", evidence))
     if total is not None:
         row["actual_cost"], row["cost_source"] = float(total), "reported"
     elif costs and all(cost is not None for _, cost in costs):
         row["actual_cost"] = _sum([cost for _, cost in costs])
         row["cost_source"] = "priced" if priced else "reported"
-    else:
-        row["actual_cost"] = row["cost_source"] = None
-    evidence["actual_cost"] = row["cost_source"] or "no rule"
 
 
-def _innermost(fact: str, spans: list[Observation], lineage: Lineage) -> list[FactValue | None]:
+def _innermost(fact: str, evidence: _Evidence) -> list[FactValue]:
     """The fact's values that no span further in repeats: outer spans sum up the inner ones."""
-    having = [o for o in spans if fact in o.facts]
-    outer = {above.key for o in having for above in lineage.above(o)}
+    having = [o for o in evidence.spans if fact in o.facts]
+    if len(having) < 2:
+        return [o.facts[fact] for o in having]
+    outer = {above.key for o in having for above in evidence.lineage.above(o)}
     return [o.facts[fact] for o in having if o.key not in outer]
 
 

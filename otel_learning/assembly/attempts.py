@@ -18,6 +18,7 @@ from otel_learning.assembly.correlation import order
 from otel_learning.observation import Facts, Observation
 
 _FILTERED: Final = ("content_filter", "content-filter", "safety", "refusal", "guardrail_intervened")
+_ROUTING_PURPOSE: Final = re.compile(r"rout|classif|triage")
 _MERGED: Final = (
     "requested_model", "response_model", "provider", "response_id", "error_class",
     "error_message", "cost", "tier_hint", "finish", "attempt_reason",
@@ -55,7 +56,15 @@ class Lineage:
     """Ancestors of observations within one execution."""
 
     def __init__(self, observations: Iterable[Observation]) -> None:
-        self._spans = {o.key: o for o in observations}
+        self._spans = {(o.trace_id, o.span_id): o for o in observations}
+        self._depth: dict[tuple[str | None, str], int] = {}
+
+    def depth(self, observation: Observation) -> int:
+        """How many known ancestors there are."""
+        known = self._depth.get(observation.key)
+        if known is None:
+            known = self._depth[observation.key] = sum(1 for _ in self.above(observation))
+        return known
 
     def above(self, observation: Observation) -> Iterable[Observation]:
         """The known ancestors, nearest first."""
@@ -77,6 +86,8 @@ class Lineage:
 
 def calls_of(observations: list[Observation], lineage: Lineage) -> list[Call]:
     """The calls of an execution, in order, each once."""
+    if not any(o.role == "call" or "requested_model" in o.facts for o in observations):
+        return []
     seen = [o for o in observations if o.role == "call"]
     written_over = [
         o for o in observations
@@ -111,8 +122,8 @@ def _merge_same(seen: list[Observation], lineage: Lineage) -> list[_Seen]:
     merged = []
     for members in groups.values():
         # The outermost one saw the whole call; of siblings, the one with more to say.
-        depth = {o.key: sum(1 for _ in lineage.above(o)) for o in members}
-        members.sort(key=lambda o: (depth[o.key], -len(o.facts), order(o)))
+        if len(members) > 1:
+            members.sort(key=lambda o: (lineage.depth(o), -len(o.facts), order(o)))
         facts = dict(members[0].facts)
         for other in members[1:]:
             _fold(facts, other.facts)
@@ -167,7 +178,10 @@ def _drop_wrappers(merged: list[_Seen], lineage: Lineage) -> list[_Seen]:
                 inner[above.key].append(entry)
                 break
     dropped = set()
-    for key, members in inner.items():
+    # The innermost first, so that what it knows can travel all the way out.
+    for key, members in sorted(
+        inner.items(), key=lambda item: (-lineage.depth(by_key[item[0]][0]), str(item[0]))
+    ):
         observation, facts = by_key[key]
         members.sort(key=lambda entry: order(entry[0]))
         good = [entry for entry in members if entry[0].status != "error"]
@@ -231,8 +245,11 @@ def _success(observation: Observation, facts: Facts) -> bool | None:
     finish = str(facts.get("finish", "")).lower()
     if any(word in finish for word in _FILTERED):
         return False
-    if observation.role == "call" and observation.status == "error":
-        return False
+    if observation.role == "call":
+        if observation.status == "error":
+            return False
+        if "success" in facts:
+            return bool(facts["success"])
     if {"output_tokens", "response_id", "finish"} & facts.keys():
         return True
     return True if observation.status == "ok" else None
@@ -240,6 +257,9 @@ def _success(observation: Observation, facts: Facts) -> bool | None:
 
 def _is_router(observation: Observation, lineage: Lineage) -> bool:
     """A call below a routing decision chose; it did not work on the task."""
+    purpose = observation.facts.get("purpose")
+    if purpose is not None:
+        return bool(_ROUTING_PURPOSE.search(str(purpose).lower()))
     for above in lineage.above(observation):
         if above.role == "route":
             return True

@@ -131,25 +131,40 @@ def _limited(members: list[Observation]) -> list[Observation]:
 
 
 class _Tree:
-    """Who stands below whom, and which task a span belongs to."""
+    """Who stands below whom, and which task a span belongs to.
+
+    Ancestors are looked at only in traces of several tasks: where there is one, or none, it
+    does not matter who stands below whom.
+    """
 
     def __init__(self, spans: list[Observation]) -> None:
-        self._spans = {o.key: o for o in spans}
+        self._spans: dict[SpanKey, Observation] = {}
         self._task: dict[SpanKey, TaskKey | None] = {}
-        self._tasks_of_trace: dict[str, set[TaskKey]] = defaultdict(set)
+        self._tasks_of_trace: dict[str, set[TaskKey]] = {}
         self._rooted: set[str] = set()
         self._above: set[SpanKey] = set()
-        for observation in spans:
-            own = _own_task(observation)
-            if own is not None and observation.trace_id is not None:
-                self._tasks_of_trace[observation.trace_id].add(own)
-            if observation.local_root and observation.trace_id is not None:
-                self._rooted.add(observation.trace_id)
+        several = False
         for observation in spans:
             trace = observation.trace_id
-            if trace is None or len(self._tasks_of_trace[trace]) < 2:
+            if trace is None:
                 continue
-            if _own_task(observation) is not None:
+            if observation.local_root:
+                self._rooted.add(trace)
+            if "task_id" in observation.facts:
+                own = _own_task(observation)
+                tasks = self._tasks_of_trace.get(trace)
+                if tasks is None:
+                    self._tasks_of_trace[trace] = {own}  # type: ignore[arg-type]
+                elif own not in tasks:
+                    tasks.add(own)  # type: ignore[arg-type]
+                    several = True
+        if not several:
+            return
+        mixed = {trace for trace, tasks in self._tasks_of_trace.items() if len(tasks) > 1}
+        members = [o for o in spans if o.trace_id in mixed]
+        self._spans = {o.key: o for o in members}
+        for observation in members:
+            if "task_id" in observation.facts:
                 for above in self._ancestors(observation):
                     self._above.add(above.key)
 
@@ -166,10 +181,15 @@ class _Tree:
 
     def task_of(self, observation: Observation) -> TaskKey | None:
         """Own id, else the nearest ancestor's, else the trace's only one (C2)."""
-        nearest = self._nearest(observation)
-        if nearest is not None or observation.trace_id is None:
-            return nearest
-        return self.single_task(observation.trace_id)
+        trace = observation.trace_id
+        if trace is None:
+            return _own_task(observation)
+        tasks = self._tasks_of_trace.get(trace)
+        if tasks is None:
+            return None
+        if len(tasks) == 1:
+            return next(iter(tasks))
+        return self._nearest(observation)
 
     def _nearest(self, observation: Observation) -> TaskKey | None:
         path: list[SpanKey] = []
@@ -187,8 +207,8 @@ class _Tree:
         return found
 
     def single_task(self, trace_id: str) -> TaskKey | None:
-        tasks = self._tasks_of_trace.get(trace_id, set())
-        return next(iter(tasks)) if len(tasks) == 1 else None
+        tasks = self._tasks_of_trace.get(trace_id)
+        return next(iter(tasks)) if tasks is not None and len(tasks) == 1 else None
 
     def has_tasks(self, trace_id: str) -> bool:
         return bool(self._tasks_of_trace.get(trace_id))
@@ -208,9 +228,6 @@ class _Tree:
             for o in members
         )
 
-    def span(self, trace_id: str, span_id: str) -> Observation | None:
-        return self._spans.get((trace_id, span_id))
-
 
 def _own_task(observation: Observation) -> TaskKey | None:
     task_id = observation.facts.get("task_id")
@@ -220,6 +237,8 @@ def _own_task(observation: Observation) -> TaskKey | None:
 def _joined_traces(spans: list[Observation], tree: _Tree) -> dict[str, str]:
     """Trace -> the first trace of those that a profile's key ties together (C3)."""
     leader: dict[str, str] = {}
+    if not any("join_key" in o.facts for o in spans):
+        return leader
 
     def find(trace: str) -> str:
         while leader.get(trace, trace) != trace:
@@ -252,7 +271,8 @@ def _runs(members: list[Observation], window_seconds: float) -> list[list[Observ
     """Splits a task's observations where nothing of it covers a gap longer than the window."""
     window = int(window_seconds * 1e9)
     timed = [o for o in members if o.start_ns is not None]
-    if not timed:
+    # In time order: if the last starts within the window of the first, there is no such gap.
+    if not timed or (timed[-1].start_ns or 0) - (timed[0].start_ns or 0) <= window:
         return [members]
     runs: list[list[Observation]] = []
     reach = 0

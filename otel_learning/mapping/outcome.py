@@ -17,7 +17,7 @@ _CLASS_RULES: Final[tuple[tuple[str, str], ...]] = (
                      r"review.?reject"),
     ("rate_limit", r"rate.?limit|too.?many.?requests|throttl|quota|resource.?exhausted|"
                    r"capacity.?exceeded"),
-    ("timeout", r"time.?out|timed.?out|deadline"),
+    ("timeout", r"time.?out|timed.?out|deadline|did not (?:answer|respond)"),
     ("authentication", r"auth|unauthori[sz]ed|forbidden|permission|access.?denied|"
                        r"invalid.?api.?key|credential"),
     ("cancelled", r"cancel|abort|interrupt|keyboardinterrupt"),

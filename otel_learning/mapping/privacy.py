@@ -32,9 +32,21 @@ _SECRET: Final = re.compile(
 )
 
 
+_SIGNS: Final = (
+    "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "key", "gh", "glpat", "xox", "akia", "asia", "agpa",
+    "aroa", "aida", "aiza", "ya29", "hf_", "npm_", "pypi-", "eyj", "bearer", "basic", "://", "pass",
+    "secret", "token", "auth",
+)  # fmt: skip
+"""One of these is in every text that `_SECRET` matches; looking for them is much cheaper."""
+
+
 def mask(found: str) -> str:
     """The text with every recognised credential replaced by `[masked]`."""
-    return _SECRET.sub(MASK, found) if len(found) > 7 else found
+    lowered = found.lower()
+    for sign in _SIGNS:
+        if sign in lowered:
+            return _SECRET.sub(MASK, found)
+    return found
 
 
 def hash_user(user: str, key: bytes) -> str:

@@ -37,7 +37,7 @@ BUILT_IN: Final = (
 _TABLES: Final = {
     "name", "about", "revision", "recorded", "normalised", "scopes", "fields", "details", "roles",
     "names", "containers", "events", "resource", "metadata", "ignore", "leaves", "tiers", "joins",
-    "scope", "settings", "context", "untimed",
+    "scope", "settings", "context", "untimed", "requires", "hides", "roots",
 }  # fmt: skip
 _ROLES: Final = frozenset(get_args(Role))
 
@@ -80,6 +80,12 @@ class Profile:
     """Further keys within which a task id is unique."""
     context: tuple[str, ...] = ()
     """Prefixes under which applications put keys of their own."""
+    requires: tuple[str, ...] = ()
+    """Keys (aliases) of which a span must have one for the profile to be read at all."""
+    hides: tuple[str, ...] = ()
+    """Keys of spans of this profile's scopes that mean something internal to the framework."""
+    roots: tuple[str, ...] = ()
+    """Keys that are true on a span which is topmost although it names a parent."""
     untimed: tuple[str, ...] = ()
     """Names (patterns) of spans that do not last as long as what they stand for."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -145,6 +151,9 @@ def parse(content: str, default_name: str, origin: str) -> Profile:
         joins=_strings(table.get("joins", []), "joins", origin),
         scope=_strings(table.get("scope", []), "scope", origin),
         context=_strings(table.get("context", []), "context", origin),
+        requires=_strings(table.get("requires", []), "requires", origin),
+        hides=_strings(table.get("hides", []), "hides", origin),
+        roots=_strings(table.get("roots", []), "roots", origin),
         untimed=_strings(table.get("untimed", []), "untimed", origin),
         settings=dict(_table(table, "settings", origin)),
     )
@@ -169,7 +178,10 @@ def _facts(table: Any, name: str, origin: str) -> dict[str, tuple[str, ...]]:
     if not isinstance(table, dict):
         raise ConfigurationError(f"the profile {origin}: [{name}] must be a table")
     _refuse_unknown(table, set(FACTS), f"fact in [{name}]", origin)
-    return {fact: _strings(keys, f"{name}.{fact}", origin) for fact, keys in table.items()}
+    return {
+        fact: tuple(key for alias in _strings(keys, f"{name}.{fact}", origin) for key in spell_out(alias))
+        for fact, keys in table.items()
+    }
 
 
 def _role_map(key: str, values: Any, origin: str) -> dict[str, Role]:
@@ -190,6 +202,19 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], what: str, origin
             raise ConfigurationError(
                 f"the profile {origin}: unknown {what} {name!r}", f"one of {', '.join(sorted(known))}"
             )
+
+
+def spell_out(alias: str) -> list[str]:
+    """`{task,job}.id` is `task.id` and `job.id`."""
+    opened = alias.find("{")
+    closed = alias.find("}", opened)
+    if opened < 0 or closed < 0:
+        return [alias]
+    return [
+        rest
+        for choice in alias[opened + 1 : closed].split(",")
+        for rest in spell_out(alias[:opened] + choice + alias[closed + 1 :])
+    ]
 
 
 _WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+|\*")

@@ -27,6 +27,7 @@ CONTAINER_KEYS: Final = 64
 """Keys taken out of one container."""
 CONTAINER_DEPTH: Final = 3
 _INTEGER_LIMIT: Final = 2**53
+_HUGE: Final = 1.7e308
 _FREE_TEXT: Final = {"task_description", "prompt", "error_message", "feedback_comment",
                      "solution_summary"}  # fmt: skip
 
@@ -36,7 +37,8 @@ _SUCCESS_WORDS: Final = frozenset(
 )
 _FAILURE_WORDS: Final = frozenset(
     "failure failed fail error errored timeout timed_out cancelled canceled aborted abort crashed "
-    "exception exhausted gave_up unresolved unsolved partial_failure denied killed".split()
+    "exception exhausted gave_up unresolved unsolved partial_failure denied killed escalated "
+    "abandoned blocked".split()
 )
 _ACCEPTED_WORDS: Final = frozenset(
     "accepted accept approved good excellent thumbs_up thumbsup up positive like liked yes true "
@@ -55,6 +57,10 @@ def text(value: Any, limit: int = NAME_LIMIT) -> str | None:
     """A non-empty string of at most `limit` characters; placeholders such as "none" are None."""
     if isinstance(value, str):
         found = value.strip()
+        if found[:1] == '"' and found[-1:] == '"' and len(found) > 1:
+            found = _unquote(found)
+        if 9 < len(found) <= limit and found.isascii() and "\x00" not in found:
+            return found  # nearly every value; the rest looks closer
     elif isinstance(value, bool) or value is None:
         return None
     elif isinstance(value, int | float):
@@ -72,6 +78,15 @@ def text(value: Any, limit: int = NAME_LIMIT) -> str | None:
     return found.replace("\x00", "") or None
 
 
+def _unquote(found: str) -> str:
+    """The string inside a JSON string: some producers encode every value."""
+    try:
+        inner = json.loads(found)
+    except ValueError:
+        return found
+    return inner.strip() if isinstance(inner, str) else found
+
+
 def free_text(value: Any) -> str | None:
     """A sentence: as `text`, but longer, and blanks folded."""
     found = text(value, TEXT_LIMIT * 2)
@@ -80,13 +95,15 @@ def free_text(value: Any) -> str | None:
 
 def number(value: Any) -> float | None:
     """A finite number; strings that spell one count, booleans do not."""
+    if type(value) is float:
+        return value if -_HUGE < value < _HUGE else None  # false for NaN and infinity, too
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
         if len(value) > 40:
             return None
         try:
-            value = float(value.strip().lstrip("$"))
+            value = float(value.strip().strip('"').lstrip("$"))
         except ValueError:
             return None
     if not isinstance(value, int | float):
@@ -131,7 +148,8 @@ def _word(value: Any) -> str | None:
     if not isinstance(value, str) or len(value) > 40:
         return None
     # "TaskStatus.COMPLETED" and "STATUS_CODE_OK" mean what their last part says.
-    return value.strip().lower().rsplit(".", 1)[-1].replace("-", "_").replace(" ", "_")
+    bare = value.strip().strip('"').lower().rsplit(".", 1)[-1]
+    return bare.replace("-", "_").replace(" ", "_")
 
 
 def outcome(value: Any) -> bool | None:
@@ -218,8 +236,15 @@ _SCALES: Final[dict[str, tuple[tuple[str, float], ...]]] = {
     "cost_estimate": (("cents", 0.01), ("microusd", 1e-6)),
 }  # fmt: skip
 
+def error_class(value: Any) -> str | None:
+    """The name of an error; a sentence about one is a message, not a class."""
+    found = text(value, 120)
+    return None if found is None or " " in found else found
+
+
 _CONVERSIONS: Final[dict[str, Convert]] = {
     "success": outcome,
+    "error_class": error_class,
     "feedback_accepted": acceptance,
     "feedback_rating": rating,
     "feedback_quality": score,

@@ -13,10 +13,11 @@ from uuid import UUID
 
 from otel_learning.errors import InputError, StoreError, StoreMissingError
 from otel_learning.mapping.privacy import mask
-from otel_learning.observation import Observation
+from otel_learning.observation import Facts, Observation
 from otel_learning.records import Attempt, ExecutionRecord, FeedbackRecord
 from otel_learning.store import lease, segments
 from otel_learning.store.drain import Drainer, DrainSettings, ensure_store
+from otel_learning.store.ledger import Ledger
 from otel_learning.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 READ_SECONDS: Final = 30.0
 """How long a call waits for a store that another program holds."""
 ROWS_DEFAULT: Final = 1000
+
+
+class QueryError(StoreError):
+    """DuckDB refuses a query; its words are in the message."""
 
 
 class LearningDatabase:
@@ -95,7 +100,7 @@ class LearningDatabase:
         """Column names and rows of a query that only reads.
 
         Raises:
-            StoreError: DuckDB refuses the query; its words are in the message.
+            QueryError: DuckDB refuses the query; its words are in the message.
         """
         import duckdb
 
@@ -105,7 +110,7 @@ class LearningDatabase:
                 names = [column[0] for column in con.description or []]
                 return names, con.fetchall()
             except duckdb.Error as error:
-                raise StoreError(str(error)) from error
+                raise QueryError(str(error)) from error
 
     def sql(
         self, query: str, params: Sequence[Any] | dict[str, Any] | None = None
@@ -168,6 +173,16 @@ class LearningDatabase:
             "SELECT * FROM attempts WHERE execution_id = ? ORDER BY ordinal", [str(execution_id)]
         )
         return [Attempt(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def observations(
+        self, *, task_id: str | None = None, trace_ids: Sequence[str] = ()
+    ) -> list[Observation]:
+        """What the ledger still holds about a task or traces, and all that is tied to them."""
+        facts: list[Facts] = [{"task_id": task_id}] if task_id is not None else []
+        seeds = [Observation(trace, "", None, False, "step", None, None) for trace in trace_ids]
+        seeds += [Observation(None, "", None, False, "step", None, None, facts=f) for f in facts]
+        with self._reading() as con:
+            return Ledger().connected(con, seeds).observations
 
     def tier_performance(self, **equal: Any) -> list[dict[str, Any]]:
         """Rows of the view `tier_performance` that have these values in these columns."""

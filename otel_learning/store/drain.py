@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +19,13 @@ from uuid import UUID
 import pyarrow as pa
 
 from otel_learning.assembly.assemble import Assembled, assemble, execution_id
-from otel_learning.assembly.correlation import correlate
+from otel_learning.assembly.correlation import Group, correlate
 from otel_learning.errors import SchemaVersionError, StoreError
 from otel_learning.mapping.outcome import error_type
 from otel_learning.mapping.pricing import price
 from otel_learning.observation import Observation
 from otel_learning.store import ancestry, lease, rows, schema, segments
-from otel_learning.store.ledger import Ledger, hash_key, keys_of
+from otel_learning.store.ledger import Found, Ledger, hash_key
 from otel_learning.store.spool import Segment, Spool
 
 if TYPE_CHECKING:
@@ -64,9 +64,25 @@ class DrainReport:
     executions: int = 0
     broken: list[Path] = field(default_factory=list)
     unknown_format: int = 0
+    waiting: int = 0
+    """Segments that were left for the next drain, because the time was over."""
+    skipped: bool = False
+    """Nothing was done, because somebody else had drained a moment ago."""
     late: int = 0
     """Observations that came after their execution had left the ledger; counted, not merged."""
     open_executions: int = 0
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What one transaction is to store."""
+
+    stored: set[str]
+    """Names of segments that are in already: a kill fell between commit and unlink."""
+    taken: list[Segment] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    losses: list[dict[str, Any]] = field(default_factory=list)
+    broken: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Drainer:
@@ -80,40 +96,64 @@ class Drainer:
         self._housekept = 0.0
         self._last_drain = -1
 
-    def drain(self, timeout_seconds: float) -> DrainReport:
+    def drain(
+        self,
+        timeout_seconds: float,
+        *,
+        work_seconds: float | None = None,
+        unless_within_seconds: float = 0.0,
+    ) -> DrainReport:
         """Stores every segment that waits. Creates a missing store.
+
+        Args:
+            timeout_seconds: how long to wait for the store.
+            work_seconds: after that long no further transaction is begun, and the file is let
+                go of for others; what is left is counted in the report.
+            unless_within_seconds: leaves all to the next drain if one ended less than that ago.
 
         Raises:
             StoreLockedError: the store was not free in time; everything waits.
             StoreError: it cannot be opened, written or understood; everything waits.
         """
+        import duckdb
+
         deadline = time.monotonic() + timeout_seconds
         report = DrainReport()
         with lease.exclusive(self.path, timeout_seconds):
-            ensure_store(self.path)
-            left = max(0.0, deadline - time.monotonic())
-            with lease.connection(self.path, left) as con:
-                schema.upgrade(con, str(self.path))
-                self._drain_all(con, report)
+            if self.spool.seconds_since_drain() < unless_within_seconds:
+                report.skipped = True
+                return report
+            try:
+                ensure_store(self.path)
+                left = max(0.0, deadline - time.monotonic())
+                with lease.connection(self.path, left) as con:
+                    schema.upgrade(con, str(self.path))
+                    self._drain_all(con, report, work_seconds)
+            except BaseException as error:
+                # What the cache holds of this drain has not become true.
+                self._ledger.forget_cache()
+                if isinstance(error, duckdb.Error | pa.ArrowException):
+                    raise StoreError(
+                        f"the store {self.path} could not be written: {error}"
+                    ) from error
+                raise
             self.spool.mark_drained()
         return report
 
-    def _drain_all(self, con: duckdb.DuckDBPyConnection, report: DrainReport) -> None:
-        import duckdb
-
+    def _drain_all(
+        self, con: duckdb.DuckDBPyConnection, report: DrainReport, work_seconds: float | None
+    ) -> None:
+        until = None if work_seconds is None else time.monotonic() + work_seconds
         waiting = self.spool.list()
         report.unknown_format = sum(1 for s in waiting if s.format > segments.FORMAT)
         waiting = [s for s in waiting if s.format <= segments.FORMAT]
-        try:
-            while waiting:
-                waiting = self._drain_some(con, waiting, report)
-            self._settle(con, report)
-            self._keep_house(con)
-        except (duckdb.Error, pa.ArrowException) as error:
-            self._ledger.forget_cache()
-            with contextlib.suppress(duckdb.Error):
-                con.execute("ROLLBACK")
-            raise StoreError(f"the store {self.path} could not be written: {error}") from error
+        while waiting:
+            waiting = self._drain_some(con, waiting, report)
+            if until is not None and time.monotonic() >= until:
+                break
+        report.waiting = len(waiting)
+        self._settle(con, report)
+        self._keep_house(con)
 
     # ------------------------------------------------------------ one transaction
 
@@ -121,44 +161,101 @@ class Drainer:
         self, con: duckdb.DuckDBPyConnection, waiting: list[Segment], report: DrainReport
     ) -> list[Segment]:
         """Moves some segments in one transaction and returns those that are left."""
-        taken: list[Segment] = []
-        observations: list[Observation] = []
-        losses: list[dict[str, Any]] = []
-        con.execute("BEGIN")
-        stored = self._already_stored(con, waiting)
+        reading, left = self._read(con, waiting, report)
+        try:
+            self._move(con, reading, report)
+        except Exception as error:
+            if not _lies_in_the_data(error):
+                raise
+            self._roll_back(con)
+            self._move_one_by_one(con, reading, report)
+        return left
+
+    def _move_one_by_one(
+        self, con: duckdb.DuckDBPyConnection, failed: _Reading, report: DrainReport
+    ) -> None:
+        """One segment that cannot be stored must not keep all others out for ever."""
+        for segment in failed.taken:
+            reading, _ = self._read(con, [segment], report)
+            try:
+                self._move(con, reading, report)
+            except Exception as error:
+                if not _lies_in_the_data(error):
+                    raise
+                self._roll_back(con)
+                self._give_up(con, segment, error, report)
+        with _transaction(con):
+            _record_losses(con, failed.broken)
+
+    def _give_up(
+        self, con: duckdb.DuckDBPyConnection, segment: Segment, error: Exception,
+        report: DrainReport,
+    ) -> None:  # fmt: skip
+        report.broken.append(self.spool.set_aside(segment))
+        reason = f"segment that could not be stored: {type(error).__name__}"
+        with _transaction(con):
+            _record_losses(con, [{"reason": reason, "count": 1}])
+
+    def _roll_back(self, con: duckdb.DuckDBPyConnection) -> None:
+        import duckdb
+
+        self._ledger.forget_cache()
+        with contextlib.suppress(duckdb.Error):  # the transaction may be over already
+            con.execute("ROLLBACK")
+
+    def _read(
+        self, con: duckdb.DuckDBPyConnection, waiting: list[Segment], report: DrainReport
+    ) -> tuple[_Reading, list[Segment]]:
+        """As many segments as one transaction takes, and those that are left."""
+        reading = _Reading(stored=self._already_stored(con, waiting))
         position = 0
         for position, segment in enumerate(waiting, start=1):  # noqa: B007
-            if segment.name in stored:
-                taken.append(segment)
+            if segment.name in reading.stored:
+                reading.taken.append(segment)
                 continue
             try:
                 batches = self.spool.read(segment)
+                observations = [o for batch in batches for o in segments.from_batch(batch)]
+                losses = [n for b in batches for n in segments.notes_of(b).get("losses", [])]
             except FileNotFoundError:
                 continue
-            except StoreError:
+            except OSError:
+                continue  # it cannot be read now; it waits, and the others go in
+            except Exception as error:
+                if not _lies_in_the_data(error):
+                    raise
                 report.broken.append(self.spool.set_aside(segment))
-                losses.append({"reason": "broken segment", "count": 1})
+                reading.broken.append({"reason": "broken segment", "count": 1})
                 continue
-            taken.append(segment)
-            for batch in batches:
-                observations += segments.from_batch(batch)
-                losses += segments.notes_of(batch).get("losses", [])
-            if len(observations) >= TRANSACTION_OBSERVATIONS:
+            reading.taken.append(segment)
+            reading.observations += observations
+            reading.losses += losses
+            if len(reading.observations) >= TRANSACTION_OBSERVATIONS:
                 break
-        fresh = [segment for segment in taken if segment.name not in stored]
+        return reading, waiting[position:]
+
+    def _move(
+        self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport
+    ) -> None:
+        fresh = [s for s in reading.taken if s.name not in reading.stored]
         failpoint("drain: read")
-        self._store(con, observations, report)
+        done = DrainReport()
+        con.execute("BEGIN")
+        self._store(con, reading.observations, done)
         _record_names(con, fresh)
-        _record_losses(con, losses)
+        _record_losses(con, [*reading.losses, *reading.broken])
         failpoint("drain: before commit")
         con.execute("COMMIT")
         failpoint("drain: after commit")
-        for segment in taken:
-            self.spool.remove(segment)
+        for segment in reading.taken:
+            # One that cannot be unlinked is known by its name, as long as it lies there.
+            with contextlib.suppress(OSError):
+                self.spool.remove(segment)
             failpoint("drain: unlinked")
         report.segments += len(fresh)
-        report.observations += len(observations)
-        return waiting[position:]
+        report.observations += len(reading.observations)
+        report.executions += done.executions
+        report.late += done.late
 
     def _already_stored(
         self, con: duckdb.DuckDBPyConnection, waiting: list[Segment]
@@ -181,12 +278,14 @@ class Drainer:
         if not incoming:
             return
         drain = self._next_drain(con)
-        found = self._ledger.connected(con, telling or plain)
-        telling, late = self._without_late(con, telling, found.expired)
-        report.late += late
-        if late:
-            _record_losses(con, [{"reason": "later than the ledger's window", "count": late}])
+        # Plain spans count: the root that an open execution waits for may be one.
+        found = self._ledger.connected(con, [*telling, *one_per_trace(plain)])
         old = found.observations
+        if found.expired:
+            telling, old, late = self._without_late(con, telling, found)
+            report.late += late
+            if late:
+                _record_losses(con, [{"reason": "later than the ledger's window", "count": late}])
         if not telling and not old:
             return
         traces = {o.trace_id for o in (*telling, *old) if o.trace_id is not None}
@@ -196,11 +295,9 @@ class Drainer:
         promoted = {o.key: o for o in ancestors if o.key in kept}
         if telling or promoted:
             self._ledger.append(con, drain, [*telling, *promoted.values()])
-        offsets = self._earlier_runs(con, telling, found.expired)
         correlation = correlate(everything, self._settings.correlation_window_seconds)
-        for group in correlation.groups:
-            if group.task_id is not None:
-                group.run += offsets.get(group.task_id, 0)
+        if found.expired:
+            self._count_on(con, correlation.groups, found.expired, traces)
         now = int(time.time() * 1e6)
         assembled = [(assemble(group, price, error_type), group) for group in correlation.groups]
         self._replace(con, [a for a, _ in assembled], old, now)
@@ -209,8 +306,9 @@ class Drainer:
             for _, group in assembled
             for o in (*group.observations, *group.feedback)
         ]
-        said += [rows.feedback_row(o, None, now) for o in correlation.orphans]
-        _replace_feedback(con, [row for row in said if row is not None])
+        orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
+        _replace_feedback(con, [row for row in (*said, *orphans) if row is not None])
+        _resolve_orphans(con, [row for row in orphans if row is not None])
         lost = sum(group.overflow for group in correlation.groups)
         if lost:
             _record_losses(con, [{"reason": "over 20,000 observations in one execution",
@@ -223,38 +321,61 @@ class Drainer:
         if newest != self._last_drain:
             # Another process drained in between; its merges may have renumbered what is cached.
             self._ledger.forget_cache()
+            # A number is never used again, also where the ledger has let go of all that had it.
+            row = lease.one(con, "SELECT coalesce(max(drain), 0) FROM ledger_keys")
+            newest = max(newest, int(row[0]) if row else 0)
         self._last_drain = newest + 1
         return newest + 1
 
     def _without_late(
-        self, con: duckdb.DuckDBPyConnection, telling: list[Observation], expired: set[int]
-    ) -> tuple[list[Observation], int]:
-        """Leaves out what belongs to executions that have left the ledger's window."""
-        if not expired:
-            return telling, 0
-        gone_traces = {
-            o.trace_id for o in telling
-            if o.trace_id is not None and hash_key(f"trace|{o.trace_id}") in expired
-        }  # fmt: skip
-        kept = [o for o in telling if o.role == "feedback" or o.trace_id not in gone_traces]
-        return kept, len(telling) - len(kept)
+        self, con: duckdb.DuckDBPyConnection, telling: list[Observation], found: Found
+    ) -> tuple[list[Observation], list[Observation], int]:
+        """Leaves out what belongs to executions that have left the ledger's window.
 
-    def _earlier_runs(
-        self, con: duckdb.DuckDBPyConnection, telling: list[Observation], expired: set[int]
-    ) -> dict[str, int]:
-        """Task id -> runs of it that have left the ledger; the next one counts on."""
-        tasks = {
-            str(o.facts["task_id"]) for o in telling
-            if "task_id" in o.facts and hash_key(f"task|{o.facts['task_id']}") in expired
+        An execution of which only a part is left stays as it is: put together anew from that
+        part, it would lose what the rest had told. Returns the new and the old observations
+        that remain, and how many of the new came too late.
+        """
+        traces = {
+            o.trace_id for o in (*telling, *found.observations)
+            if o.trace_id is not None and o.role != "feedback"
         }  # fmt: skip
-        offsets = {}
-        for task in tasks:
-            row = lease.one(con, "SELECT max(run) FROM settled_executions WHERE task_id = ? "
-                "AND updated_at < (SELECT coalesce(min(arrived_at), now()) FROM ledger)", [task],
-            )  # fmt: skip
-            if row and row[0]:
-                offsets[task] = int(row[0])
-        return offsets
+        gone = {t for t in traces if hash_key(f"trace|{t}") in found.expired}
+        con.register("concerned", pa.table({"trace_id": pa.array(sorted(traces), pa.string())}))
+        try:
+            together = con.execute(
+                "SELECT trace_ids FROM settled_executions WHERE len(trace_ids) > 1 AND "
+                "list_has_any(trace_ids, (SELECT coalesce(list(trace_id), []) FROM concerned))"
+            ).fetchall()
+        finally:
+            con.unregister("concerned")
+        lost = self._ledger.expired_traces(con, {t for (members,) in together for t in members})
+        for (members,) in together:
+            if not lost.isdisjoint(members):
+                gone.update(members)
+        kept = [o for o in telling if o.role == "feedback" or o.trace_id not in gone]
+        old = [o for o in found.observations if o.role == "feedback" or o.trace_id not in gone]
+        return kept, old, len(telling) - len(kept)
+
+    def _count_on(
+        self, con: duckdb.DuckDBPyConnection, groups: list[Group], expired: set[int],
+        traces: set[str],
+    ) -> None:  # fmt: skip
+        """Where earlier runs of a task have left the ledger, its next ones count on from them."""
+        offsets: dict[tuple[str, str], int] = {}
+        for group in groups:
+            if group.task_id is None or hash_key(f"task|{group.task_id}") not in expired:
+                continue
+            key = (group.scope, group.task_id)
+            if key not in offsets:
+                environment = group.observations[0].facts.get("environment")
+                row = lease.one(con, "SELECT coalesce(max(run), 0) FROM settled_executions "
+                    "WHERE task_id = ? AND environment IS NOT DISTINCT FROM ? "
+                    "AND NOT list_has_any(trace_ids, ?)",
+                    [group.task_id, environment, sorted(traces)],
+                )  # fmt: skip
+                offsets[key] = int(row[0]) if row else 0
+            group.run += offsets[key]
 
     def _replace(
         self,
@@ -310,7 +431,7 @@ class Drainer:
         if due:
             con.execute("BEGIN")
             con.execute(
-                "CREATE TEMP TABLE due AS SELECT execution_id FROM open_executions "
+                "CREATE OR REPLACE TEMP TABLE due AS SELECT execution_id FROM open_executions "
                 "WHERE updated_at < now() - to_seconds(?)", [self._settings.settle_after_seconds],
             )  # fmt: skip
             for kind in ("executions", "attempts"):
@@ -329,15 +450,19 @@ class Drainer:
         if time.monotonic() - self._housekept < HOUSEKEEPING_SECONDS and self._housekept:
             return
         self._housekept = time.monotonic()
-        con.execute("BEGIN")
-        self._ledger.merge_small(con)
-        self._ledger.prune(con, self._settings.ledger_window_seconds)
-        ancestry.prune(con, self._settings.settle_after_seconds)
-        con.execute(
-            "DELETE FROM drained_segments WHERE drained_at < now() - to_seconds(?)",
-            [NAMES_KEPT_SECONDS],
-        )
-        con.execute("COMMIT")
+        waiting = pa.table({"name": pa.array([s.name for s in self.spool.list()], pa.string())})
+        con.register("waiting", waiting)
+        try:
+            with _transaction(con):
+                self._ledger.merge_small(con)
+                self._ledger.prune(con, self._settings.ledger_window_seconds)
+                ancestry.prune(con, self._settings.settle_after_seconds)
+                con.execute(
+                    "DELETE FROM drained_segments WHERE drained_at < now() - to_seconds(?) "
+                    "AND name NOT IN (SELECT name FROM waiting)", [NAMES_KEPT_SECONDS],
+                )  # fmt: skip
+        finally:
+            con.unregister("waiting")
         self.spool.sweep()
 
 
@@ -400,7 +525,7 @@ def _replace_feedback(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]
         con.execute(_RESOLVE_INDIRECT)
 
 
-_RESOLVE_INDIRECT: Final = """
+_INDIRECT: Final = """
 WITH wanted AS (
     SELECT feedback_id, target_kind, target_id, given_at FROM feedback
     WHERE target_kind IN ('session_id', 'response_id', 'execution_id')
@@ -421,7 +546,9 @@ WITH wanted AS (
     SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
     FROM wanted w
     JOIN known k ON w.target_kind = 'execution_id' AND CAST(k.execution_id AS VARCHAR) = w.target_id
-), chosen AS (
+), """
+
+_CHOOSE: Final = """chosen AS (
     -- The run that ended last before the feedback was given, else the first one.
     SELECT feedback_id, coalesce(
         arg_max(execution_id, (ended_at, execution_id)) FILTER (given_at IS NULL OR ended_at <= given_at),
@@ -433,6 +560,74 @@ UPDATE feedback SET execution_id = chosen.execution_id
 FROM chosen WHERE feedback.feedback_id = chosen.feedback_id
     AND feedback.execution_id IS DISTINCT FROM chosen.execution_id
 """
+_RESOLVE_INDIRECT: Final = _INDIRECT + _CHOOSE
+_RESOLVE_EXPIRED: Final = """
+WITH wanted AS (
+    SELECT feedback_id, target_kind, target_id, given_at FROM feedback
+    WHERE target_kind IN ('task_id', 'trace_id', 'span_id')
+        AND CAST(feedback_id AS VARCHAR) IN (SELECT feedback_id FROM orphans)
+), candidate AS (
+    SELECT w.feedback_id, w.given_at, e.execution_id, e.ended_at
+    FROM wanted w JOIN settled_executions e
+        ON w.target_kind = 'task_id' AND e.task_id = w.target_id
+    UNION ALL
+    SELECT w.feedback_id, w.given_at, e.execution_id, e.ended_at
+    FROM wanted w JOIN (
+        SELECT execution_id, ended_at, unnest(trace_ids) AS trace_id FROM settled_executions
+    ) e ON w.target_kind IN ('trace_id', 'span_id')
+        AND e.trace_id = split_part(w.target_id, ':', 1)
+), """ + _CHOOSE
+
+
+def one_per_trace(plain: list[Observation]) -> list[Observation]:
+    return list({o.trace_id: o for o in plain}.values())
+
+
+@contextlib.contextmanager
+def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of it or, where it raises, nothing."""
+    import duckdb
+
+    con.execute("BEGIN")
+    try:
+        yield
+        con.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            con.execute("ROLLBACK")
+        raise
+
+
+def _lies_in_the_data(error: Exception) -> bool:
+    """Whether trying again cannot help, since it is the segment that cannot be stored.
+
+    A full disk, a lock, too little memory or a changed schema pass, or are repaired: then
+    everything waits.
+    """
+    import duckdb
+
+    if isinstance(error, MemoryError | OSError):
+        return False
+    if isinstance(error, duckdb.Error):
+        return isinstance(
+            error, duckdb.DataError | duckdb.IntegrityError | duckdb.InvalidInputException
+        )
+    return isinstance(
+        error,
+        StoreError | pa.ArrowException | ValueError | TypeError | LookupError | AttributeError
+        | ArithmeticError | RecursionError,
+    )  # fmt: skip
+
+
+def _resolve_orphans(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
+    """Feedback about executions that have left the ledger still finds them."""
+    if not said:
+        return
+    con.register("orphans", pa.table({"feedback_id": [str(row["feedback_id"]) for row in said]}))
+    try:
+        con.execute(_RESOLVE_EXPIRED)
+    finally:
+        con.unregister("orphans")
 
 
 def _record_names(con: duckdb.DuckDBPyConnection, taken: list[Segment]) -> None:

@@ -28,9 +28,15 @@ STORAGE_VERSION: Final = "v1.5.0"
 """Both DuckDB 1.5 and 2.x open a store of this version."""
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")
+_LOCKED: Final = re.compile(r"Could not set lock on file|Conflicting lock|different configuration")
 
 _mutexes: dict[str, threading.Lock] = {}
 _registry = threading.Lock()
+_open_changed = threading.Condition()
+_open_count = 0
+"""Connections that are open, or being opened, in this process."""
+_lock_files: set[int] = set()
+"""Descriptors of lock files; a forked child's copies would hold the lock for its whole life."""
 
 
 def _mutex(path: Path) -> threading.Lock:
@@ -39,29 +45,41 @@ def _mutex(path: Path) -> threading.Lock:
         return _mutexes.setdefault(key, threading.Lock())
 
 
-_held_for_fork: list[threading.Lock] = []
+@contextlib.contextmanager
+def _counted_open() -> Iterator[None]:
+    """Around all that has a DuckDB file open, so that no fork falls into it."""
+    global _open_count
+    with _open_changed:
+        _open_count += 1
+    try:
+        yield
+    finally:
+        with _open_changed:
+            _open_count -= 1
+            _open_changed.notify_all()
 
 
 def _before_fork() -> None:
     # A connection copied into the child would write to the file once the child lets go of it.
-    _registry.acquire()
-    deadline = time.monotonic() + _FORK_WAIT_SECONDS
-    for mutex in _mutexes.values():
-        if mutex.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            _held_for_fork.append(mutex)
+    # Only open connections hold a fork up, not a wait for somebody else's lock.
+    _open_changed.acquire()
+    _open_changed.wait_for(lambda: _open_count == 0, _FORK_WAIT_SECONDS)
 
 
 def _after_fork_in_parent() -> None:
-    while _held_for_fork:
-        _held_for_fork.pop().release()
-    _registry.release()
+    _open_changed.release()
 
 
 def _after_fork_in_child() -> None:
-    global _registry
-    _held_for_fork.clear()
+    global _registry, _open_changed, _open_count
     _mutexes.clear()
     _registry = threading.Lock()
+    _open_changed = threading.Condition()
+    _open_count = 0
+    for descriptor in _lock_files:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _lock_files.clear()
 
 
 os.register_at_fork(
@@ -102,6 +120,7 @@ def _file_lock(path: Path, deadline: float) -> Iterator[None]:
     lock_path = path.with_name(path.name + ".lock")
     try:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _lock_files.add(descriptor)
     except OSError as error:
         raise StoreError(
             f"the lock file {lock_path} cannot be opened: {error.strerror}",
@@ -120,6 +139,10 @@ def _file_lock(path: Path, deadline: float) -> Iterator[None]:
                 pause *= 2
         yield
     finally:
+        # Unlocked by name: a copy of the descriptor in a forked child would keep it locked.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        _lock_files.discard(descriptor)
         os.close(descriptor)
 
 
@@ -138,16 +161,14 @@ def connection(
     """
     if not path.exists():
         raise StoreMissingError(f"there is no store at {path}")
-    con = _connect(path, time.monotonic() + timeout_seconds, read_only)
-    try:
+    with contextlib.ExitStack() as stack:
+        con = _connect(path, time.monotonic() + timeout_seconds, read_only, stack)
         # One thread each: a burst's statements are too small to share, and a guest is modest.
         con.execute("SET threads = 1")
         con.execute("SET TimeZone = 'UTC'")
         if not read_only:
             _own_wal(path)
         yield con
-    finally:
-        con.close()
 
 
 def _own_wal(path: Path) -> None:
@@ -158,17 +179,24 @@ def _own_wal(path: Path) -> None:
         wal.chmod(0o600)
 
 
-def _connect(path: Path, deadline: float, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect(
+    path: Path, deadline: float, read_only: bool, stack: contextlib.ExitStack
+) -> duckdb.DuckDBPyConnection:
+    """A connection that `stack` closes."""
     import duckdb
 
     pause = 0.005
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only)
+            with contextlib.ExitStack() as opening:
+                opening.enter_context(_counted_open())
+                con = duckdb.connect(str(path), read_only=read_only)
+                opening.callback(con.close)
+                stack.push(opening.pop_all())
+                return con
         except (duckdb.IOException, duckdb.ConnectionException) as error:
             message = str(error)
-            locked = "lock" in message.lower() or "different configuration" in message
-            if not locked:
+            if not _LOCKED.search(message):
                 raise StoreError(f"the store {path} cannot be opened: {message}") from error
             if time.monotonic() >= deadline:
                 held = _HOLDER.search(message)
@@ -191,25 +219,33 @@ def create(path: Path, build: object) -> None:
     draft = folder / f"new-{os.getpid()}-{time.time_ns()}.duckdb"
     quoted = str(draft).replace("'", "''")
     try:
-        con = duckdb.connect()
-        try:
+        with _counted_open(), contextlib.closing(duckdb.connect()) as con:
             con.execute("SET threads = 1")
             con.execute(f"ATTACH '{quoted}' AS draft (STORAGE_VERSION '{STORAGE_VERSION}')")
             con.execute("USE draft")
             build(con)  # type: ignore[operator]
             con.execute("USE memory")
             con.execute("DETACH draft")
-        finally:
-            con.close()
         draft.chmod(0o600)
-        # A link does not replace what somebody else put there meanwhile.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    except duckdb.Error as error:
+        place(draft, path)
+    except (duckdb.Error, OSError) as error:
         raise StoreError(f"the store {path} cannot be created: {error}") from error
     finally:
         for leftover in (draft, draft.with_name(draft.name + ".wal")):
             leftover.unlink(missing_ok=True)
+
+
+def place(draft: Path, path: Path) -> None:
+    """Puts a finished file in its place, unless there is one. Only where nobody else does."""
+    try:
+        # A link does not replace what somebody else put there meanwhile.
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    except OSError:
+        # Some network and removable file systems have no links.
+        if not path.exists():
+            draft.rename(path)
 
 
 def one(

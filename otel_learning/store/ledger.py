@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CACHED_OBSERVATIONS: Final = 20_000
 """Decoded observations kept in memory between drains."""
 SMALL_BLOB_BYTES: Final = 64 * 1024
+MERGED_BLOB_BYTES: Final = 512 * 1024
+"""A merged blob is not made larger: it is decoded as a whole for one late observation."""
 MERGE_AT: Final = 64
 """Small blobs that are merged into one once there are this many."""
 
@@ -63,16 +65,19 @@ def hash_key(key: str) -> int:
 class Blob:
     """The observations of one ledger row, and where each key's are."""
 
+    first: int
+    last: int
+    """The drains that it stands for."""
     observations: list[Observation]
     by_key: dict[int, list[int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, observations: list[Observation]) -> Blob:
+    def of(cls, first: int, last: int, observations: list[Observation]) -> Blob:
         by_key: dict[int, list[int]] = defaultdict(list)
         for position, observation in enumerate(observations):
             for key in keys_of(observation):
                 by_key[hash_key(key)].append(position)
-        return cls(observations, dict(by_key))
+        return cls(first, last, observations, dict(by_key))
 
 
 @dataclass(slots=True)
@@ -89,29 +94,34 @@ class Ledger:
 
     def __init__(self) -> None:
         self._cache: OrderedDict[int, Blob] = OrderedDict()
+        """By the first drain of each blob; the least recently used one first."""
         self._cached = 0
 
     def connected(self, con: duckdb.DuckDBPyConnection, new: list[Observation]) -> Found:
         """Everything stored that hangs together with `new`, by trace, task or joining key."""
         known: set[int] = set()
         expired: set[int] = set()
-        taken: set[tuple[int, int]] = set()
+        taken: set[tuple[int, int, int]] = set()
         found: list[Observation] = []
         frontier = {hash_key(key) for o in new for key in keys_of(o)}
         while frontier:
             known |= frontier
             hits = self._drains_of(con, frontier)
             frontier = set()
-            for drain, keys in hits.items():
-                blob = self._blob(con, drain)
+            blob: Blob | None = None
+            for drain, keys in sorted(hits.items()):
+                # In order, so that neighbours that were merged are decoded once.
+                if blob is None or not blob.first <= drain <= blob.last:
+                    blob = self._blob(con, drain)
                 if blob is None:
                     expired |= keys
                     continue
                 for key in keys:
                     for position in blob.by_key.get(key, ()):
-                        if (id(blob), position) in taken:
+                        place = (blob.first, blob.last, position)
+                        if place in taken:
                             continue
-                        taken.add((id(blob), position))
+                        taken.add(place)
                         observation = blob.observations[position]
                         found.append(observation)
                         if observation.role != "feedback":
@@ -135,11 +145,27 @@ class Ledger:
             hits[drain].add(key)
         return hits
 
+    def expired_traces(self, con: duckdb.DuckDBPyConnection, traces: set[str]) -> set[str]:
+        """Those of the traces of which something has left the ledger."""
+        hashes = {hash_key(f"trace|{trace}"): trace for trace in traces}
+        if not hashes:
+            return set()
+        con.register("wanted_keys", pa.table({"key": pa.array(sorted(hashes), pa.uint64())}))
+        try:
+            rows = con.execute(
+                "SELECT DISTINCT k.key FROM ledger_keys AS k "
+                "WHERE k.key IN (SELECT key FROM wanted_keys) AND NOT EXISTS ("
+                "  FROM ledger AS l WHERE k.drain BETWEEN l.first_drain AND l.last_drain)"
+            ).fetchall()
+        finally:
+            con.unregister("wanted_keys")
+        return {hashes[key] for (key,) in rows}
+
     def _blob(self, con: duckdb.DuckDBPyConnection, drain: int) -> Blob | None:
-        cached = self._cache.get(drain)
-        if cached is not None:
-            self._cache.move_to_end(drain)
-            return cached
+        for first, cached in self._cache.items():
+            if first <= drain <= cached.last:
+                self._cache.move_to_end(first)
+                return cached
         row = lease.one(con, "SELECT first_drain, last_drain, body FROM ledger "
             "WHERE first_drain <= ? AND last_drain >= ?", [drain, drain],
         )  # fmt: skip
@@ -147,15 +173,16 @@ class Ledger:
             return None
         first, last, body = row
         observations = [o for batch in segments.decode(body) for o in segments.from_batch(batch)]
-        blob = Blob.of(observations)
-        for number in range(first, last + 1) if last - first < 256 else (drain,):
-            self._remember(number, blob)
+        blob = Blob.of(first, last, observations)
+        self._remember(blob)
         return blob
 
-    def _remember(self, drain: int, blob: Blob) -> None:
-        if drain not in self._cache:
-            self._cached += len(blob.observations)
-        self._cache[drain] = blob
+    def _remember(self, blob: Blob) -> None:
+        # Drains that a merge has put together since they were cached are in the merged one.
+        for first in [f for f in self._cache if blob.first <= f <= blob.last]:
+            self._cached -= len(self._cache.pop(first).observations)
+        self._cache[blob.first] = blob
+        self._cached += len(blob.observations)
         while self._cached > CACHED_OBSERVATIONS and len(self._cache) > 1:
             _, gone = self._cache.popitem(last=False)
             self._cached -= len(gone.observations)
@@ -164,7 +191,7 @@ class Ledger:
         self, con: duckdb.DuckDBPyConnection, drain: int, observations: list[Observation]
     ) -> None:
         """Stores the observations of one drain and the keys they are found by."""
-        blob = Blob.of(observations)
+        blob = Blob.of(drain, drain, observations)
         body = segments.encode(segments.to_batch(observations), compression="zstd")
         con.execute(
             "INSERT INTO ledger VALUES (?, ?, now(), ?, ?)",
@@ -181,7 +208,7 @@ class Ledger:
             con.execute("INSERT INTO ledger_keys SELECT key, drain FROM new_keys")
         finally:
             con.unregister("new_keys")
-        self._remember(drain, blob)
+        self._remember(blob)
 
     def forget_cache(self) -> None:
         """After a rollback, or when another process may have changed the ledger."""
@@ -197,14 +224,18 @@ class Ledger:
         if len(rows) < MERGE_AT:
             return
         run: list[tuple[int, int, bytes]] = []
+        size = 0
         for row in [*rows, None]:
             # Only neighbours may merge: a blob stands for every drain between its two numbers.
-            if row is not None and (not run or row[0] == run[-1][1] + 1):
+            if row is not None and size < MERGED_BLOB_BYTES and (
+                not run or row[0] == run[-1][1] + 1
+            ):  # fmt: skip
                 run.append(row)
+                size += len(row[2])
                 continue
             if len(run) >= 2:
                 self._merge(con, run)
-            run = [row] if row is not None else []
+            run, size = ([row], len(row[2])) if row is not None else ([], 0)
 
     def _merge(self, con: duckdb.DuckDBPyConnection, run: list[tuple[int, int, bytes]]) -> None:
         observations = [

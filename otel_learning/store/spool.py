@@ -12,6 +12,8 @@ import os
 import re
 import secrets
 import time
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,8 +27,20 @@ from otel_learning.store.lease import private_directory
 _NAME: Final = re.compile(r"^v(\d+)-(\d{20})-(\d+)-(\d+)-([0-9a-f]{8})\.arrow$")
 _counter = itertools.count()
 _STALE_DRAFT_SECONDS: Final = 3600.0
-_FOOTER: Final = b"otel_learning:whole"
-"""Ends every segment: a file that a full disk or a copy cut short does not have it."""
+_FOOTER: Final = b"otel_learning:"
+"""Ends every segment, with a checksum: Arrow would follow damaged offsets out of its memory."""
+_FOOTER_BYTES: Final = len(_FOOTER) + 8
+
+
+Failpoint = Callable[[str], None]
+
+
+def _no_failpoint(_: str) -> None:
+    return None
+
+
+failpoint: Failpoint = _no_failpoint
+"""Called with a name at every step of a write that a kill may fall on; tests put a kill there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +78,24 @@ class Spool:
         try:
             descriptor = self._open(draft)
             try:
+                failpoint("spool: opened")
                 _write_all(descriptor, body)
-                _write_all(descriptor, _FOOTER)
+                failpoint("spool: written")
+                _write_all(descriptor, _FOOTER + b"%08x" % zlib.crc32(body))
                 if self._fsync:
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            failpoint("spool: before rename")
             draft.rename(final)
+            failpoint("spool: renamed")
         except BaseException:
             with contextlib.suppress(OSError):
                 draft.unlink()
             raise
         if self._fsync:
             _sync_folder(self.folder)
-        return Segment(final, segments.FORMAT, len(body) + len(_FOOTER))
+        return Segment(final, segments.FORMAT, len(body) + _FOOTER_BYTES)
 
     def _open(self, draft: Path) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -99,7 +117,8 @@ class Spool:
             return []
         for entry in entries:
             match = _NAME.match(entry.name)
-            if match:
+            # A folder or a pipe of that name is nothing of ours, and reading it might hang.
+            if match and entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):
                     found.append(
                         Segment(Path(entry.path), int(match[1]), entry.stat().st_size)
@@ -116,12 +135,17 @@ class Spool:
         Raises:
             StoreError: the file is broken.
             FileNotFoundError: another drainer took it.
+            OSError: it cannot be read now.
         """
-        body = segment.path.read_bytes()
-        if not body.endswith(_FOOTER):
+        whole = segment.path.read_bytes()
+        body = memoryview(whole)[:-_FOOTER_BYTES]
+        footer = whole[-_FOOTER_BYTES:]
+        if not footer.startswith(_FOOTER):
             raise StoreError(f"the segment {segment.path} is cut short")
+        if footer != _FOOTER + b"%08x" % zlib.crc32(body):
+            raise StoreError(f"the segment {segment.path} is damaged")
         try:
-            return segments.decode(memoryview(body)[: -len(_FOOTER)])
+            return segments.decode(body)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise StoreError(f"the segment {segment.path} is broken: {error}") from error
 
@@ -131,10 +155,14 @@ class Spool:
     def set_aside(self, segment: Segment) -> Path:
         """Moves a broken segment out of the way, where `repair` finds it."""
         folder = self.folder / "broken"
-        private_directory(folder)
         target = folder / segment.name
-        with contextlib.suppress(FileNotFoundError):
+        try:
+            private_directory(folder)
             segment.path.rename(target)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return segment.path  # it stays where it is, and is named again by the next drain
         return target
 
     def broken(self) -> list[Path]:
@@ -165,9 +193,11 @@ class Spool:
     def seconds_since_drain(self) -> float:
         """Seconds since any process drained; infinity where none has."""
         try:
-            return max(0.0, time.time() - self._marker.stat().st_mtime)
+            seconds = time.time() - self._marker.stat().st_mtime
         except OSError:
             return float("inf")
+        # A clock that was set back must not make everybody wait until it is there again.
+        return seconds if seconds >= 0 else float("inf")
 
 
 def _write_all(descriptor: int, body: bytes) -> None:

@@ -1,0 +1,1 @@
+"""The command line: `otel-learning`. One module per family of commands."""

@@ -1,0 +1,89 @@
+"""The console script: puts the commands together and ends with the right exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from otel_learning.cli import capture, store
+from otel_learning.cli.exits import ExitCode, code_of, say, say_error
+from otel_learning.errors import OtelLearningError
+
+app = typer.Typer(
+    name="otel-learning",
+    help="Learn from an orchestrator's OpenTelemetry spans: which route suits which task.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no store, 130 interrupted.",
+)
+capture.register(app)
+store.register(app)
+
+# Typer brings its own copy of click since 0.20 and used the package before; this is either's.
+_ClickError: Any = typer.BadParameter.__mro__[2]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from otel_learning import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Runs the command line and exits: an error is one line on stderr, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            # A terminal that cannot show a character must not end a command.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else ExitCode.DONE
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        say("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; the interpreter's own flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except _ClickError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            say(error.format_message())
+            return ExitCode.USAGE
+        say_error(error.format_message(), _usage_hint(error))
+        return ExitCode.USAGE
+    except OtelLearningError as error:
+        say_error(str(error.args[0]), error.hint)
+        return code_of(error)
+    except OSError as error:
+        say_error(str(error))
+        return ExitCode.FAILED
+
+
+def _usage_hint(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path if context is not None else 'otel-learning'} --help"

@@ -1,0 +1,54 @@
+"""The two options that every command has, and the store that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from otel_learning.settings import Settings
+    from otel_learning.store.database import LearningDatabase
+
+Db = Annotated[
+    Path | None,
+    typer.Option(
+        "--db",
+        metavar="PATH",
+        help="The store. Default: OTEL_EXPORTER_LEARNING_PATH, else learning.duckdb.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def settings_in_force(db: Path | None) -> Settings:
+    """The settings of this shell with `--db` over them; each problem is said on stderr."""
+    from otel_learning import settings
+    from otel_learning.cli.exits import say
+    from otel_learning.errors import StoreError
+
+    chosen, problems = settings.load({"path": db})
+    for problem in problems:
+        say(f"warning: {problem}")
+    if chosen.path.expanduser().is_dir():
+        raise StoreError(f"the store {chosen.path} is a folder", "name a file, as learning.duckdb")
+    return chosen
+
+
+def open_store(db: Path | None, *, create: bool = False) -> LearningDatabase:
+    """The store that `--db` names. Raises StoreMissingError where there is none to read."""
+    from otel_learning.store.database import LearningDatabase
+    from otel_learning.store.drain import DrainSettings
+
+    chosen = settings_in_force(db)
+    return LearningDatabase(
+        chosen.path,
+        create=create,
+        settings=DrainSettings(
+            correlation_window_seconds=chosen.correlation_window,
+            settle_after_seconds=chosen.settle_after,
+            ledger_window_seconds=chosen.ledger_window,
+        ),
+    )
