@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX: Final = "OTEL_EXPORTER_LEARNING_"
 DEFAULT_PATH: Final = "learning.duckdb"
+_LONGEST: Final = 3.2e9
+"""Seconds, a century: an infinite time would overflow every clock that it meets."""
 
 
 class Settings(BaseSettings):
@@ -37,14 +39,15 @@ class Settings(BaseSettings):
         ),
     )
     correlation_window: float = Field(
-        default=3600.0, gt=0, description="Seconds of silence after which a task id's next run starts."
-    )
+        default=3600.0, gt=0, le=_LONGEST,
+        description="Seconds of silence after which a task id's next run starts.",
+    )  # fmt: skip
     settle_after: float = Field(
-        default=300.0, gt=0,
+        default=300.0, gt=0, le=_LONGEST,
         description="Seconds without a new span after which an incomplete execution is settled.",
     )  # fmt: skip
     ledger_window: float = Field(
-        default=7 * 86_400.0, gt=0,
+        default=7 * 86_400.0, gt=0, le=_LONGEST,
         description="Seconds for which observations are kept, so that late ones can join.",
     )  # fmt: skip
     drain: Literal["on", "off"] = Field(
@@ -61,6 +64,27 @@ class Settings(BaseSettings):
     mode: Literal["observe", "advise", "act"] = Field(
         default="observe", description="What learning may change; `act` writes the policy file."
     )
+
+    @field_validator("path", "profile")
+    @classmethod
+    def _usable_path(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            if "\0" in str(value):
+                raise ValueError("a path holds no NUL character")
+            if str(value).startswith("~"):
+                try:
+                    value.expanduser()
+                except RuntimeError as error:
+                    raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("content", "drain", "mode", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        # YAML reads `off` as false; the words of variables count in any case.
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return value.strip().lower() if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(

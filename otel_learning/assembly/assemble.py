@@ -110,25 +110,28 @@ def assemble(group: Group, price: Price, classify: Classify) -> Assembled:
             chosen.update(observation.facts)
     for fact in _FIRST_SAID:
         row[fact] = chosen.get(fact)
+    if row["task_description"] is None:
+        row["task_description"] = chosen.get("prompt")  # only there with CONTENT=prompt
     if row["propensity"] is not None and row["propensity_of"] is None:
         row["propensity_of"] = "model_tier"
 
-    told = [o for o in spans if o.role != "ancestor"]
-    row["started_at"] = min((o.start_ns for o in told if o.start_ns is not None), default=None)
-    row["ended_at"] = max((o.end_ns for o in told if o.end_ns is not None), default=None)
+    starts = [o.start_ns for o in evidence.by_rank if o.start_ns is not None]
+    ends = [o.end_ns for o in evidence.by_rank if o.end_ns is not None]
+    row["started_at"] = min(starts) if starts else None
+    row["ended_at"] = max(ends) if ends else None
     row["duration_seconds"] = _duration(evidence)
     _decide_models(row, evidence, chosen)
     _decide_outcome(row, evidence, ranked, classify)
     _decide_cost(row, evidence, price)
     row["attempt_count"] = len(calls)
-    row["failed_attempt_count"] = sum(call.success is False for call in evidence.work)
+    row["failed_attempt_count"] = len([c for c in evidence.work if c.success is False])
 
     top = evidence.tops[0] if evidence.tops else spans[0]
     if top.profile is None:
         top = next((o for o in evidence.by_rank if o.profile is not None), top)
     row["producer"], row["profile"] = top.producer, top.profile
     row["complete"] = group.complete
-    row["dropped_attributes"] = sum(o.dropped for o in spans)
+    row["dropped_attributes"] = sum([o.dropped for o in spans])
     if "metadata" in ranked:
         row["metadata"] = _metadata(evidence.by_rank)
     identity = row["execution_id"]
@@ -193,14 +196,12 @@ def _duration(evidence: _Evidence) -> float | None:
     if not evidence.group.complete:
         return None
     own = [o for o in tops if o.role == "task"] or [o for o in tops if o.local_root] or tops
-    return max(
-        (
-            (o.end_ns - o.start_ns) / 1e9
-            for o in own
-            if o.start_ns is not None and o.end_ns is not None and not o.facts.get("untimed")
-        ),
-        default=None,
-    )
+    lasted = [
+        (o.end_ns - o.start_ns) / 1e9
+        for o in own
+        if o.start_ns is not None and o.end_ns is not None and "untimed" not in o.facts
+    ]
+    return max(lasted) if lasted else None
 
 
 # ------------------------------------------------------------------------ models and route
@@ -209,6 +210,12 @@ def _duration(evidence: _Evidence) -> float | None:
 def _decide_models(row: Row, evidence: _Evidence, chosen: dict[str, FactValue]) -> None:
     work = evidence.work
     routed, final = chosen.get("routed_model"), chosen.get("final_model")
+    if "agent" in chosen:
+        row["agent"] = _agent(evidence.spans)
+    if not work:
+        row["model"] = final or chosen.get("fallback_to") or routed
+        row["requested_model"] = routed or final
+        return
     good = [call for call in work if call.success is not False and call.model is not None]
     named = [call for call in work if call.model is not None]
     if good:
@@ -223,8 +230,6 @@ def _decide_models(row: Row, evidence: _Evidence, chosen: dict[str, FactValue]) 
     row["requested_model"] = asked or routed or final
     if row["model_tier"] is None:
         row["model_tier"] = next((c.facts["tier_hint"] for c in work if "tier_hint" in c.facts), None)
-    if "agent" in chosen:
-        row["agent"] = _agent(evidence.spans)
 
 
 def _agent(spans: list[Observation]) -> str | None:
@@ -243,7 +248,8 @@ def _decide_outcome(
 ) -> None:
     success, source, witness = _success(evidence, stated="success" in ranked)
     row["success"], row["success_source"] = success, source
-    row["fallback_used"] = _fallback(evidence.spans, evidence.work)
+    if evidence.work or "fallback_used" in ranked or "fallback_from" in ranked:
+        row["fallback_used"] = _fallback(evidence.spans, evidence.work)
     if success is True:
         return
     for said in _errors(evidence, witness):
@@ -339,13 +345,12 @@ def _errors(evidence: _Evidence, witness: Observation | None) -> list[dict[str, 
 
 def _decide_cost(row: Row, evidence: _Evidence, price: Price) -> None:
     calls, by_rank = evidence.calls, evidence.by_rank
+    if not calls:
+        _decide_cost_without_calls(row, evidence)
+        return
     used = [call for call in calls if call.has_usage]
-    if calls:
-        row["input_tokens"] = _sum([c.facts.get("input_tokens") for c in used])
-        row["output_tokens"] = _sum([c.facts.get("output_tokens") for c in used])
-    else:
-        for fact in ("input_tokens", "output_tokens"):
-            row[fact] = _sum(_innermost(fact, evidence))
+    row["input_tokens"] = _sum([c.facts.get("input_tokens") for c in used])
+    row["output_tokens"] = _sum([c.facts.get("output_tokens") for c in used])
     priced = {id(call): _price(call, price) for call in used if "cost" not in call.facts}
     costs = [(call, call.facts.get("cost", priced.get(id(call)))) for call in used]
     reported = [call for call in calls if "cost" in call.facts]
@@ -359,13 +364,25 @@ def _decide_cost(row: Row, evidence: _Evidence, price: Price) -> None:
                 (o.facts["cost"] for o in by_rank if o.role == "task" and "cost" in o.facts
                  and "requested_model" not in o.facts), None,
             )  # fmt: skip
-        if total is None and not calls:
-            total = _sum(_innermost("cost", evidence))
     if total is not None:
         row["actual_cost"], row["cost_source"] = float(total), "reported"
     elif costs and all(cost is not None for _, cost in costs):
         row["actual_cost"] = _sum([cost for _, cost in costs])
         row["cost_source"] = "priced" if priced else "reported"
+
+
+def _decide_cost_without_calls(row: Row, evidence: _Evidence) -> None:
+    """No call is visible: what agents, pools and the task say of their tokens and cost."""
+    for fact in ("input_tokens", "output_tokens"):
+        row[fact] = _sum(_innermost(fact, evidence))
+    for fact in ("stated_cost", "total_cost"):
+        for observation in evidence.by_rank:
+            if fact in observation.facts:
+                row["actual_cost"], row["cost_source"] = observation.facts[fact], "reported"
+                return
+    total = _sum(_innermost("cost", evidence))
+    if total is not None:
+        row["actual_cost"], row["cost_source"] = total, "reported"
 
 
 def _innermost(fact: str, evidence: _Evidence) -> list[FactValue]:

@@ -61,9 +61,17 @@ class Lineage:
 
     def depth(self, observation: Observation) -> int:
         """How many known ancestors there are."""
-        known = self._depth.get(observation.key)
+        key = (observation.trace_id, observation.span_id)
+        known = self._depth.get(key)
         if known is None:
-            known = self._depth[observation.key] = sum(1 for _ in self.above(observation))
+            parent = self.parent(observation)
+            if parent is None:
+                known = 0
+            elif (above := self._depth.get((parent.trace_id, parent.span_id))) is not None:
+                known = above + 1
+            else:
+                known = sum(1 for _ in self.above(observation))
+            self._depth[key] = known
         return known
 
     def above(self, observation: Observation) -> Iterable[Observation]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
-from otel_learning.capture.self_metrics import ExportMetrics
+from otel_learning.capture.self_metrics import ExportMetrics, size_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
@@ -41,15 +41,18 @@ class LearningLogExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Spools the feedback among the records."""
         pipeline = self._pipeline
-        if pipeline is None or self._closed:
+        if pipeline is None:
+            return LogRecordExportResult.FAILURE
+        if self._closed:
+            pipeline.count_loss("log export after shutdown", size_of(batch))
             return LogRecordExportResult.FAILURE
         started = time.perf_counter()
         try:
             kept = pipeline.record(_observe(pipeline, batch))
         except Exception as error:  # the application must not notice
-            pipeline.count_loss("log batch that could not be exported", len(batch), error)
+            pipeline.count_loss("log batch that could not be exported", size_of(batch), error)
             kept = False
-        self._metrics.record(len(batch), time.perf_counter() - started, failed=not kept)
+        self._metrics.record(size_of(batch), time.perf_counter() - started, failed=not kept)
         return LogRecordExportResult.SUCCESS if kept else LogRecordExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

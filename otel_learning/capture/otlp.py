@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from google.protobuf import json_format
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.attributes import BoundedAttributes
@@ -216,9 +216,7 @@ def _value(value: AnyValue, depth: int = 0) -> Any:
     if kind == "array_value":
         return [_value(item, depth + 1) for item in value.array_value.values]
     if kind == "kvlist_value":
-        return {
-            pair.key: _value(pair.value, depth + 1) for pair in value.kvlist_value.values
-        }
+        return {pair.key: _value(pair.value, depth + 1) for pair in value.kvlist_value.values}
     if kind == "bytes_value":
         return value.bytes_value.hex()
     return getattr(value, kind)

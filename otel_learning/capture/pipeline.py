@@ -38,11 +38,23 @@ DRAIN_SECONDS: Final = 1.0
 RETRY_SECONDS_MAX: Final = 5.0
 DRAIN_LOCK_SECONDS: Final = 2.0
 """How long the drain thread waits for a store that another program holds, before it tries again."""
+DRAIN_WORK_SECONDS: Final = 1.0
+"""After that long a drain of a large backlog lets go of the file, so that others can read it."""
+BACKLOG_PAUSE_SECONDS: Final = 0.2
+HASHED_USERS: Final = 4096
+"""User hashes kept in memory: the same few users come again and again."""
 SIZE_CHECK_SECONDS: Final = 1.0
 EXIT_JOIN_SECONDS: Final = 10.0
+EXIT_DRAIN_SECONDS: Final = 5.0
+"""How long a shutdown waits for a store that another program holds; the data are safe anyway."""
+LOSSES_KEPT: Final = 256
+"""Kinds of losses counted apart in memory."""
 
 _pipelines: dict[str, Pipeline] = {}
 _registry_lock = threading.Lock()
+_live: weakref.WeakSet[Pipeline] = weakref.WeakSet()
+_said: set[str] = set()
+"""Problems with settings that were named in this process: one warning each."""
 
 
 def pipeline_for(arguments: dict[str, Any]) -> Pipeline:
@@ -50,15 +62,29 @@ def pipeline_for(arguments: dict[str, Any]) -> Pipeline:
     from otel_learning import settings
 
     chosen, problems = settings.load(arguments)
-    for problem in problems:
-        logger.warning("otel_learning: %s", problem)
     key = os.path.realpath(chosen.path.expanduser())
     with _registry_lock:
         found = _pipelines.get(key)
         if found is None:
             found = _pipelines[key] = Pipeline(Path(key), chosen)
+        else:
+            problems += _differences(found.settings, chosen)
         found.users += 1
-        return found
+    for problem in problems:
+        if problem not in _said:
+            _said.add(problem)
+            logger.warning("otel_learning: %s", problem)
+    return found
+
+
+def _differences(first: Settings, second: Settings) -> list[str]:
+    """One store has one pipeline: what a second exporter asks for otherwise is named."""
+    return [
+        f"the setting {name}={getattr(second, name)!r} is ignored: {first.path} is in use in this "
+        f"process with {name}={getattr(first, name)!r}"
+        for name in type(first).model_fields
+        if name != "path" and getattr(second, name) != getattr(first, name)
+    ]
 
 
 class Pipeline:
@@ -72,11 +98,12 @@ class Pipeline:
         self._spool: Spool | None = None
         self._drainer: Drainer | None = None
         self._user_key: bytes | None = None
+        self._hashed_users: dict[str, str] = {}
         self._warned = RateLimited(logger)
         self.holder: str | None = None
         """Who held the store when it could not be drained last, for messages."""
         self._reset()
-        atexit.register(_stop_at_exit, weakref.ref(self))
+        _live.add(self)
 
     def _reset(self) -> None:
         """State that must not cross a fork: locks, threads, and what they count."""
@@ -84,13 +111,21 @@ class Pipeline:
         self._prepare_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._pending = 0
+        self._recorded = 0
+        self._drained = 0
+        """Observations recorded, and how many of them are known to be in the store."""
         self._pending_since = 0.0
         self._settle_at: float | None = None
+        self._losses_lock = threading.Lock()
         self._losses: Counter[str] = Counter()
         self._spool_size = 0
-        self._size_checked = 0.0
+        self._size_check_at = 0.0
         self.lost: Counter[str] = Counter()
+        self._newer_schema_said = False
+
+    @property
+    def _pending(self) -> int:
+        return self._recorded - self._drained
 
     # ------------------------------------------------------------------ preparing
 
@@ -124,8 +159,18 @@ class Pipeline:
         from otel_learning.mapping.privacy import hash_user
 
         if self._user_key is None:
-            self._user_key = user_key(self.path)
-        return hash_user(user, self._user_key)
+            try:
+                self._user_key = user_key(self.path)
+            except OSError as error:
+                # Better no user than no span; the empty hash is taken out again.
+                self._warned.warning("otel_learning: user ids are left out: %s", error)
+                return ""
+        hashed = self._hashed_users.get(user)
+        if hashed is None:
+            if len(self._hashed_users) >= HASHED_USERS:
+                self._hashed_users.clear()
+            hashed = self._hashed_users[user] = hash_user(user, self._user_key)
+        return hashed
 
     # ------------------------------------------------------------------ recording
 
@@ -140,13 +185,13 @@ class Pipeline:
                 self.count_loss("span that could not be mapped", 1, error)
                 continue
             if observation is not None:
+                if observation.facts.get("user_hash") == "":
+                    del observation.facts["user_hash"]
                 observations.append(observation)
         return observations
 
     def record(self, observations: Sequence[Observation]) -> bool:
         """Puts observations down durably; False where that was not possible (and counted)."""
-        from otel_learning.store import segments
-
         if not observations and not self._losses:
             return True
         spool = self._spool or self.spool
@@ -158,42 +203,67 @@ class Pipeline:
                 self.settings.spool_limit, f"; it is held by {self.holder}" if self.holder else "",
             )  # fmt: skip
             return False
-        notes, taken = None, None
-        if self._losses:
+        with self._losses_lock:
             taken, self._losses = self._losses, Counter()
-            process = f"{os.getpid()}"
-            notes = {
-                "losses": [
-                    {"reason": reason, "count": count, "process": process}
-                    for reason, count in taken.items()
-                ]
-            }
         try:
-            segment = spool.write(segments.to_batch(observations, notes))
-        except OSError as error:
-            if taken:
+            kept, size = self._write(spool, observations, taken)
+        except BaseException as error:
+            with self._losses_lock:
                 self._losses.update(taken)
+            if not isinstance(error, OSError):
+                raise
             self.count_loss("spool could not be written", len(observations), error)
             return False
-        self._spool_size += segment.size
-        self._wake(len(observations))
-        return True
+        self._spool_size += size
+        self._wake(max(1, kept))
+        return kept == len(observations)
+
+    def _write(
+        self, spool: Spool, observations: Sequence[Observation], losses: Counter[str]
+    ) -> tuple[int, int]:
+        """Writes one segment; returns how many observations are in it, and its size."""
+        from otel_learning.store import segments
+
+        process = str(os.getpid())
+        notes = {
+            "losses": [
+                {"reason": reason, "count": count, "process": process}
+                for reason, count in losses.items()
+            ]
+        }
+        given = notes if losses else None
+        try:
+            batch = segments.to_batch(observations, given)
+        except Exception as error:  # one that does not fit Arrow's types: the others do
+            fitting = [o for o in observations if _fits(o)]
+            batch = segments.to_batch(fitting, given)
+            refused = len(observations) - len(fitting)
+            self.count_loss("observation that could not be encoded", refused, error)
+            observations = fitting
+        return len(observations), spool.write(batch).size
 
     def _over_limit(self, spool: Spool) -> bool:
         now = time.monotonic()
-        if now - self._size_checked > SIZE_CHECK_SECONDS:
-            self._size_checked = now
+        if now >= self._size_check_at:
             self._spool_size = spool.size()
+            # Looking at a hundred thousand files takes a while: seldom, then.
+            took = time.monotonic() - now
+            self._size_check_at = now + max(SIZE_CHECK_SECONDS, 50 * took)
         return self._spool_size >= self.settings.spool_limit
 
     def count_loss(self, reason: str, count: int, error: Exception | None = None) -> None:
         """Counts what was not kept; it reaches the store with the next segment."""
         if not count:
             return
-        self._losses[reason] += count
-        self.lost[reason] += count
+        with self._losses_lock:
+            if reason not in self._losses and len(self._losses) >= LOSSES_KEPT:
+                reason = "other"
+            self._losses[reason] += count
+            self.lost[reason] += count
+        # An exception's repr may quote what it choked on; its text and type are enough.
+        cause = f" ({type(error).__name__}: {str(error)[:200]})" if error is not None else ""
         self._warned.warning(
-            "otel_learning: %s: %d lost%s", reason, count, f" ({error!r})" if error else ""
+            "otel_learning: %s: %d lost%s", reason, count, cause, topic=reason
         )
 
     # ------------------------------------------------------------------- draining
@@ -204,12 +274,18 @@ class Pipeline:
         with self._condition:
             if not self._pending:
                 self._pending_since = time.monotonic()
-            self._pending += count
+            self._recorded += count
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="otel_learning drain", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    # No thread can be had, say while the interpreter ends: it waits in the spool.
+                    self._warned.warning("otel_learning: no thread to drain with: %s", error)
+                else:
+                    self._thread = thread
             if self._pending >= DRAIN_OBSERVATIONS or self._pending == count:
                 self._condition.notify_all()
 
@@ -217,7 +293,10 @@ class Pipeline:
         with own_thread_context():
             delay = 0.0
             while self._wait_for_work(delay):
-                delay = 0.0 if self._try_drain(DRAIN_LOCK_SECONDS) else self._next_delay(delay)
+                if not self._try_drain(DRAIN_LOCK_SECONDS, DRAIN_WORK_SECONDS, DRAIN_SECONDS):
+                    delay = self._next_delay(delay)
+                else:
+                    delay = BACKLOG_PAUSE_SECONDS if self._pending >= DRAIN_OBSERVATIONS else 0.0
 
     @staticmethod
     def _next_delay(delay: float) -> float:
@@ -250,36 +329,68 @@ class Pipeline:
                 # Another worker drained a moment ago: what waits here goes with the next one.
                 younger = self._spool.seconds_since_drain()
                 if younger < DRAIN_SECONDS:
-                    due = now + DRAIN_SECONDS - younger
+                    due = now + DRAIN_SECONDS - younger + 0.001
             times.append(due)
         if self._settle_at is not None:
             times.append(self._settle_at)
         return min(times, default=None)
 
-    def _try_drain(self, timeout_seconds: float) -> bool:
-        """One drain; False where the store was not to be had. Nothing is lost then."""
-        from otel_learning.errors import SchemaVersionError, StoreError, StoreLockedError
+    def _drained_by_others(self, recorded: int) -> bool:
+        """Whether nothing waits, since somebody else has drained it: then nothing is to do."""
+        spool = self._spool
+        settling = self._settle_at is not None and time.monotonic() >= self._settle_at
+        if spool is None or settling or spool.list():
+            return False
+        self._note_drained(recorded)
+        return True
+
+    def _note_drained(self, recorded: int) -> None:
+        with self._condition:
+            self._drained = max(self._drained, recorded)
+            self._pending_since = time.monotonic()
+
+    def _drainer_of(self) -> Drainer:
         from otel_learning.store.drain import Drainer, DrainSettings
 
+        with self._prepare_lock:
+            if self._drainer is None:
+                self._drainer = Drainer(
+                    self.path,
+                    DrainSettings(
+                        correlation_window_seconds=self.settings.correlation_window,
+                        settle_after_seconds=self.settings.settle_after,
+                        ledger_window_seconds=self.settings.ledger_window,
+                    ),
+                )
+            return self._drainer
+
+    def _try_drain(
+        self, timeout_seconds: float, work_seconds: float, unless_within_seconds: float = 0.0
+    ) -> bool:
+        """One drain; False where the store was not to be had. Nothing is lost then."""
+        from otel_learning.errors import SchemaVersionError, StoreError, StoreLockedError
+
         with self._condition:
-            taken = self._pending
-        if self._drainer is None:
-            self._drainer = Drainer(
-                self.path,
-                DrainSettings(
-                    correlation_window_seconds=self.settings.correlation_window,
-                    settle_after_seconds=self.settings.settle_after,
-                    ledger_window_seconds=self.settings.ledger_window,
-                ),
-            )
+            # Counted before the drain lists the spool: all of these are in it, or in the store.
+            recorded = self._recorded
+            if self._pending >= DRAIN_OBSERVATIONS:
+                unless_within_seconds = 0.0
         try:
-            report = self._drainer.drain(timeout_seconds)
+            if unless_within_seconds and self._drained_by_others(recorded):
+                return True
+            report = self._drainer_of().drain(
+                timeout_seconds,
+                work_seconds=work_seconds,
+                unless_within_seconds=unless_within_seconds,
+            )
         except StoreLockedError as error:
             self.holder = error.holder
             self._warned.warning("otel_learning: %s", error)
             return False
         except SchemaVersionError as error:
-            self._warned.warning("otel_learning: %s; spans are kept in the spool", error)
+            if not self._newer_schema_said:
+                self._newer_schema_said = True
+                logger.warning("otel_learning: %s; spans are kept in the spool", error)
             return False
         except (StoreError, OSError) as error:
             self._warned.warning("otel_learning: %s; it is tried again", error)
@@ -287,33 +398,46 @@ class Pipeline:
         except Exception:  # a defect of ours must not end the thread, nor pass unseen
             self._warned.exception("otel_learning: draining failed; it is tried again")
             return False
+        if report.skipped:
+            return True
         self.holder = None
-        for broken in report.broken:
+        for broken in report.broken[:100]:
             logger.warning("otel_learning: the segment %s is broken and was set aside", broken)
         if report.unknown_format:
             self._warned.warning(
                 "otel_learning: %d segments were written by a newer release; they wait for it",
                 report.unknown_format,
             )
+        if not report.waiting:
+            self._note_drained(recorded)
         with self._condition:
-            self._pending = max(0, self._pending - taken)
-            self._pending_since = time.monotonic()
             self._settle_at = (
-                time.monotonic() + self.settings.settle_after + 1 if report.open_executions else None
+                time.monotonic() + self.settings.settle_after + 1
+                if report.open_executions
+                else None
             )
         return True
 
     def force_flush(self, timeout_seconds: float) -> bool:
-        """Drains now; True once everything recorded before is queryable."""
+        """Drains now; True once everything recorded before is queryable.
+
+        With `DRAIN=off` it does not drain, and is True only where nothing waits.
+        """
+        if self._losses:
+            with contextlib.suppress(Exception):  # the counts are a courtesy
+                self.record([])
+        spool = self._spool
+        if spool is None:
+            return True
         if self.settings.drain == "off":
-            return True
-        if self._spool is None:
-            return True
+            return not spool.list()
+        with self._condition:
+            recorded = self._recorded
         deadline = time.monotonic() + timeout_seconds
         with own_thread_context():
             while True:
-                left = deadline - time.monotonic()
-                if self._try_drain(max(0.0, left)):
+                left = max(0.0, deadline - time.monotonic())
+                if self._try_drain(left, left) and self._drained >= recorded:
                     return True
                 if time.monotonic() >= deadline:
                     return False
@@ -321,17 +445,15 @@ class Pipeline:
 
     def release(self, timeout_seconds: float) -> None:
         """One user less; the last one drains, and stops the thread."""
+        deadline = time.monotonic() + timeout_seconds
         with _registry_lock:
             self.users -= 1
             last = self.users <= 0
-            if last:
-                _pipelines.pop(str(self.path), None)
-        if self._losses:
-            with contextlib.suppress(Exception):  # shutting down: the counts are a courtesy
-                self.record([])
-        self.force_flush(timeout_seconds)
+            if last and _pipelines.get(str(self.path)) is self:
+                del _pipelines[str(self.path)]
+        self.force_flush(min(timeout_seconds, EXIT_DRAIN_SECONDS))
         if last:
-            self.stop(timeout_seconds)
+            self.stop(max(0.0, deadline - time.monotonic()))
 
     def stop(self, timeout_seconds: float) -> None:
         with self._condition:
@@ -346,26 +468,40 @@ class Pipeline:
         self._reset()
 
 
-def _stop_at_exit(reference: weakref.ref[Pipeline]) -> None:
+def _fits(observation: Observation) -> bool:
+    from otel_learning.store import segments
+
+    try:
+        segments.to_batch([observation])
+    except Exception:  # whatever it is, it cannot be stored
+        return False
+    return True
+
+
+def _stop_at_exit() -> None:
     # DuckDB must not be torn down under a thread that is in the middle of a drain.
-    pipeline = reference()
-    if pipeline is not None:
-        pipeline.stop(EXIT_JOIN_SECONDS)
+    deadline = time.monotonic() + EXIT_JOIN_SECONDS
+    for pipeline in list(_live):
+        pipeline.stop(max(0.0, deadline - time.monotonic()))
 
 
 def _after_fork_in_child() -> None:
     global _registry_lock
     _registry_lock = threading.Lock()
-    for pipeline in _pipelines.values():
+    for pipeline in list(_live):
         pipeline.after_fork()
 
 
+atexit.register(_stop_at_exit)
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def user_key(path: Path) -> bytes:
     """The key of user hashes, from the file beside the store; made once, atomically."""
+    from otel_learning.store.lease import place
+
     file = path.with_name(path.name + ".key")
+    path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(100):
         try:
             key = file.read_bytes()
@@ -380,8 +516,7 @@ def user_key(path: Path) -> bytes:
                 os.write(descriptor, secrets.token_bytes(32))
             finally:
                 os.close(descriptor)
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, file)
+            place(draft, file)
         finally:
             draft.unlink(missing_ok=True)
     raise OSError(f"the key file {file} cannot be read")

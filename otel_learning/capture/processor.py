@@ -6,6 +6,7 @@ overflow. A thread spools at 512 observations or 200 ms.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -65,23 +66,35 @@ class LearningSpanProcessor(SpanProcessor):
         """Keeps the span's observation; some microseconds."""
         pipeline = self._pipeline
         context = span.context
-        if pipeline is None or self._closed or context is None or not context.trace_flags.sampled:
+        if pipeline is None or context is None or not context.trace_flags.sampled:
             return
-        observations = pipeline.observe_spans((span,))
-        if not observations:
-            return
+        try:
+            observations = pipeline.observe_spans((span,))
+            refused = self._keep(observations[0]) if observations else None
+            if refused is not None:
+                pipeline.count_loss(refused, 1)
+        except Exception as error:  # it runs inside the application's own span.end()
+            pipeline.count_loss("span that could not be observed", 1, error)
+
+    def _keep(self, observation: Observation) -> str | None:
+        """Puts it into the buffer; returns why not, where it cannot."""
         with self._lock:
+            if self._closed:
+                return "span after shutdown"
             if len(self._buffer) >= BUFFER_OBSERVATIONS:
-                pipeline.count_loss("processor's buffer full", 1)
-                return
-            self._buffer.append(observations[0])
+                return "processor's buffer full"
+            self._buffer.append(observation)
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="otel_learning spool", daemon=True
                 )
-                self._thread.start()
+                # Without a thread (the interpreter ends) shutdown and force_flush spool.
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
             if len(self._buffer) >= SPOOL_OBSERVATIONS:
                 self._full.set()
+        return None
 
     def _run(self) -> None:
         with own_thread_context():
@@ -118,9 +131,10 @@ class LearningSpanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         """Stores what waits."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         self._full.set()
         try:
             self._spool()

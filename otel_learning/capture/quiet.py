@@ -18,22 +18,26 @@ class RateLimited:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._last: dict[str, float] = {}
-        self._held_back: dict[str, int] = {}
+        self._last: dict[tuple[str, str], float] = {}
+        self._held_back: dict[tuple[str, str], int] = {}
 
-    def warning(self, message: str, *values: Any) -> None:
-        self._log(logging.WARNING, message, values, exc_info=False)
+    def warning(self, message: str, *values: Any, topic: str = "") -> None:
+        """One message may be about several topics; each of them is let through."""
+        self._log(logging.WARNING, message, values, topic, exc_info=False)
 
     def exception(self, message: str, *values: Any) -> None:
-        self._log(logging.ERROR, message, values, exc_info=True)
+        self._log(logging.ERROR, message, values, "", exc_info=True)
 
-    def _log(self, level: int, message: str, values: tuple[Any, ...], *, exc_info: bool) -> None:
+    def _log(
+        self, level: int, message: str, values: tuple[Any, ...], topic: str, *, exc_info: bool
+    ) -> None:
         now = time.monotonic()
-        if now - self._last.get(message, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
-            self._held_back[message] = self._held_back.get(message, 0) + 1
+        key = (message, topic)
+        if now - self._last.get(key, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
+            self._held_back[key] = self._held_back.get(key, 0) + 1
             return
-        self._last[message] = now
-        held_back = self._held_back.pop(message, 0)
+        self._last[key] = now
+        held_back = self._held_back.pop(key, 0)
         if held_back:
             message, values = message + " (%d more like this)", (*values, held_back)
         self._logger.log(level, message, *values, exc_info=exc_info)

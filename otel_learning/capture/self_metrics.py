@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sized
 from typing import Any
 
 _instances = itertools.count()
+
+
+def size_of(batch: object) -> int:
+    """How many items a batch has; a batch that is none counts as one."""
+    return len(batch) if isinstance(batch, Sized) else 1
 
 
 class ExportMetrics:
@@ -26,13 +32,21 @@ class ExportMetrics:
     def record(self, count: int, seconds: float, *, failed: bool) -> None:
         if not self._on:
             return
+        try:
+            self._record(count, seconds, failed)
+        except Exception:  # an application's meter provider must not break its exports
+            self._on = False
+
+    def _record(self, count: int, seconds: float, failed: bool) -> None:
         if self._instruments is None:
             from opentelemetry import metrics
 
             # Asked for at the first export: the meter provider is set up after the exporters.
             meter = metrics.get_meter("otel_learning")
             self._instruments = (
-                meter.create_counter(f"otel.sdk.exporter.{self._signal}.exported", f"{{{self._signal}}}"),
+                meter.create_counter(
+                    f"otel.sdk.exporter.{self._signal}.exported", f"{{{self._signal}}}"
+                ),
                 meter.create_histogram("otel.sdk.exporter.operation.duration", "s"),
             )  # fmt: skip
         attributes = {"otel.component.type": self._type, "otel.component.name": self._name}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_learning.capture.self_metrics import ExportMetrics
+from otel_learning.capture.self_metrics import ExportMetrics, size_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -49,15 +49,15 @@ class LearningSpanExporter(SpanExporter):
         if pipeline is None:
             return SpanExportResult.FAILURE
         if self._closed:
-            logger.warning("otel_learning: export after shutdown; %d spans ignored", len(spans))
+            pipeline.count_loss("export after shutdown", size_of(spans))
             return SpanExportResult.FAILURE
         started = time.perf_counter()
         try:
             kept = pipeline.record(pipeline.observe_spans(spans))
         except Exception as error:  # the application must not notice
-            pipeline.count_loss("batch that could not be exported", len(spans), error)
+            pipeline.count_loss("batch that could not be exported", size_of(spans), error)
             kept = False
-        self._metrics.record(len(spans), time.perf_counter() - started, failed=not kept)
+        self._metrics.record(size_of(spans), time.perf_counter() - started, failed=not kept)
         return SpanExportResult.SUCCESS if kept else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_learning.assembly.assemble import Assembled, assemble
+from otel_learning.assembly.assemble import COLUMNS, Row, assemble, evidence_of
 from otel_learning.assembly.correlation import correlate
 from otel_learning.mapping.observe import Mapper, Source
 from otel_learning.mapping.outcome import error_type
@@ -50,6 +52,8 @@ _RULES: Final = {
     "dropped_attributes": "what the SDK dropped from its spans",
     "metadata": "the keys that a profile lists",
 }
+_BY_STORE: Final = ("recorded_at", "updated_at")
+_SPAN: Final = re.compile(r"span ([0-9a-f]{16})$")
 _DECISIONS: Final = {
     "stated": "stated by a span of the task",
     "last_attempt": "no outcome is stated; the last working attempt decides",
@@ -105,7 +109,7 @@ def _span(
     mapper: Mapper, span: ReadableSpan, observation: Observation | None, sources: list[Source]
 ) -> dict[str, Any]:
     context = span.context
-    facts = [
+    facts: list[dict[str, Any]] = [
         {"fact": s.fact, "value": s.value, "key": s.key, "profile": s.profile} for s in sources
     ]
     role = None
@@ -157,44 +161,56 @@ def _executions(
     for group in correlate(observations, window_seconds).groups:
         assembled = assemble(group, price, error_type)
         task_spans = [o.span_id for o in group.observations if "task_id" in o.facts]
-        evidence = dict(assembled.evidence)
+        evidence = evidence_of(group, assembled.execution)
         if task_spans and group.task_id is not None:
             evidence["task_id"] = f"span {task_spans[0]}"
         explained.append(
             {
                 "execution_id": assembled.execution["execution_id"],
                 "task_id": assembled.execution["task_id"],
-                "columns": _columns(assembled, evidence, keys, names),
+                "columns": _columns(assembled.execution, evidence, keys, names),
                 "unknown": [
-                    name for name, value in assembled.execution.items() if value in (None, [])
+                    name
+                    for name in COLUMNS
+                    if assembled.execution.get(name) in (None, []) and name not in _BY_STORE
                 ],
-                "attempts": assembled.attempts,
+                "attempts": [
+                    {**attempt, "started_at": _time(attempt["started_at"])}
+                    for attempt in assembled.attempts
+                ],
             }
         )
     return explained
 
 
 def _columns(
-    assembled: Assembled, evidence: dict[str, str], keys: Keys, names: dict[str, str]
+    row: Row, evidence: dict[str, str], keys: Keys, names: dict[str, str]
 ) -> list[dict[str, Any]]:
     columns = []
-    for column, value in assembled.execution.items():
+    for column, value in row.items():
         if value in (None, []):
             continue
         said = evidence.get(column)
+        if column in ("started_at", "ended_at"):
+            value = _time(value)
         columns.append(
             {"column": column, "value": value, "from": _origin(column, said, keys, names)}
         )
     return columns
 
 
+def _time(nanoseconds: int | None) -> datetime | None:
+    return None if nanoseconds is None else datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
 def _origin(column: str, said: str | None, keys: Keys, names: dict[str, str]) -> str:
     """In words, what decided a column: a span and its key, or a rule."""
     if said is None:
         return _RULES.get(column, "a rule of the assembly")
-    if not said.startswith("span "):
-        return _DECISIONS.get(said, said)
-    span_id = said.removeprefix("span ")
+    of_span = _SPAN.search(said)
+    if of_span is None:
+        return _DECISIONS.get(said.removeprefix("rule "), said)
+    span_id = of_span[1]
     name = f" ({names[span_id]})" if names.get(span_id) else ""
     key = keys.get((span_id, column))
     return f"{said}{name}" + (f", key {key}" if key else "")

@@ -66,6 +66,12 @@ def _run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
         return ExitCode.INTERRUPTED
+    except RuntimeError as error:
+        # What DuckDB makes of Ctrl-C while it works on a query.
+        if "interrupted" not in str(error):
+            raise
+        say("interrupted")
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough; the interpreter's own flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -70,7 +70,9 @@ def last_said(
 
     It carries all that was said: of two records of one moment the fuller one stands.
     """
-    columns = "feedback_id, target_kind, target_id, accepted, rating, comment, source, quality_score"
+    columns = (
+        "feedback_id, target_kind, target_id, accepted, rating, comment, source, quality_score"
+    )
     names: list[str] = []
     rows: list[tuple[Any, ...]] = []
     if _is_uuid(target) and kind is None:

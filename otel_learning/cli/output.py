@@ -56,7 +56,8 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     filled = [list(row) for row in rows]
     for position, name in enumerate(names):
-        numeric = any(_is_number(row[position]) for row in filled)
+        known = [row[position] for row in filled if row[position] is not None]
+        numeric = bool(known) and all(_is_number(value) for value in known)
         table.add_column(
             Text(cell(name)), justify="right" if numeric else "left", overflow="fold",
             no_wrap=piped,

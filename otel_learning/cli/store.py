@@ -58,8 +58,12 @@ def query(
 
 def feedback(
     target: Annotated[
-        str, typer.Argument(metavar="ID", help="What it is about: a task, execution, trace, span, "
-                            "session or response id; with --revoke also a feedback id.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="What it is about: a task, execution, trace, span, "
+            "session or response id; with --revoke also a feedback id.",
+        ),
     ],
     accepted: Annotated[
         bool | None, typer.Option("--accepted/--rejected", help="Whether the result was taken.")

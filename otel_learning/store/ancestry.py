@@ -36,8 +36,8 @@ def pack(ancestors: list[Observation]) -> bytes:
             _PACKED.pack(
                 int(o.span_id, 16), int(o.parent_id or "0", 16), flags,
                 o.start_ns or 0, o.end_ns or 0,
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
     return b"".join(packed)
 
 
@@ -101,14 +101,18 @@ def needed(observations: list[Observation]) -> set[tuple[str | None, str]]:
     spans = {o.key: o for o in observations}
     wanted: set[tuple[str | None, str]] = set()
     traces = set()
+    # What has been walked over once is not walked over again: neither a deep chain nor parents
+    # that go round in a circle cost more than one step per span.
+    walked: set[tuple[str | None, str]] = set()
     for observation in observations:
         if observation.role == "ancestor":
             continue
         traces.add(observation.trace_id)
         current = observation
-        while current.parent_id is not None:
+        while current.parent_id is not None and current.key not in walked:
+            walked.add(current.key)
             parent = spans.get((current.trace_id, current.parent_id))
-            if parent is None or parent.key in wanted:
+            if parent is None:
                 break
             if parent.role == "ancestor":
                 wanted.add(parent.key)

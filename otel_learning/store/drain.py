@@ -424,9 +424,12 @@ class Drainer:
 
     def _settle(self, con: duckdb.DuckDBPyConnection, report: DrainReport) -> None:
         """Settles what is open and has heard nothing for `settle_after_seconds`."""
-        row = lease.one(con, "SELECT count(*), count(*) FILTER (updated_at < now() - to_seconds(?)) "
-            "FROM open_executions", [self._settings.settle_after_seconds],
-        )  # fmt: skip
+        row = lease.one(
+            con,
+            "SELECT count(*), count(*) FILTER (updated_at < now() - to_seconds(?)) "
+            "FROM open_executions",
+            [self._settings.settle_after_seconds],
+        )
         still_open, due = row if row else (0, 0)
         if due:
             con.execute("BEGIN")
@@ -482,7 +485,10 @@ def _delete_touched(
     """
     hint, bounds = "TRUE", []
     if low is not None and high is not None:
-        hint = "(started_at BETWEEN make_timestamptz(?) AND make_timestamptz(?) OR started_at IS NULL)"
+        hint = (
+            "(started_at BETWEEN make_timestamptz(?) AND make_timestamptz(?) "
+            "OR started_at IS NULL)"
+        )
         bounds = [low // 1000, high // 1000]
     gone = con.execute(
         f"DELETE FROM {kind}_executions WHERE {hint} AND execution_id IN ("
@@ -551,7 +557,8 @@ WITH wanted AS (
 _CHOOSE: Final = """chosen AS (
     -- The run that ended last before the feedback was given, else the first one.
     SELECT feedback_id, coalesce(
-        arg_max(execution_id, (ended_at, execution_id)) FILTER (given_at IS NULL OR ended_at <= given_at),
+        arg_max(execution_id, (ended_at, execution_id))
+            FILTER (given_at IS NULL OR ended_at <= given_at),
         arg_min(execution_id, (ended_at, execution_id))
     ) AS execution_id
     FROM candidate GROUP BY feedback_id
@@ -606,17 +613,14 @@ def _lies_in_the_data(error: Exception) -> bool:
     """
     import duckdb
 
-    if isinstance(error, MemoryError | OSError):
-        return False
     if isinstance(error, duckdb.Error):
         return isinstance(
             error, duckdb.DataError | duckdb.IntegrityError | duckdb.InvalidInputException
         )
-    return isinstance(
-        error,
-        StoreError | pa.ArrowException | ValueError | TypeError | LookupError | AttributeError
-        | ArithmeticError | RecursionError,
-    )  # fmt: skip
+    if isinstance(error, MemoryError | OSError | ImportError | SystemError):
+        return False
+    # Other RuntimeErrors are those of an interpreter that shuts down.
+    return isinstance(error, RecursionError) or not isinstance(error, RuntimeError)
 
 
 def _resolve_orphans(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:

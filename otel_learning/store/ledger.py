@@ -246,8 +246,10 @@ class Ledger:
         ]
         first, last = run[0][0], run[-1][1]
         body = segments.encode(segments.to_batch(observations), compression="zstd")
-        arrived = lease.one(con, "SELECT max(arrived_at) FROM ledger WHERE first_drain BETWEEN ? AND ?", [first, last]
-        )
+        arrived = lease.one(
+            con, "SELECT max(arrived_at) FROM ledger WHERE first_drain BETWEEN ? AND ?",
+            [first, last],
+        )  # fmt: skip
         con.execute("DELETE FROM ledger WHERE first_drain BETWEEN ? AND ?", [first, last])
         con.execute(
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?)",

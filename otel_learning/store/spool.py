@@ -6,6 +6,7 @@ happen exactly once. Nothing here touches DuckDB, so no lock can hold an export 
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import itertools
 import os
@@ -108,7 +109,7 @@ class Spool:
             private_directory(self.folder)
             return os.open(draft, flags, 0o600)
 
-    def list(self) -> list[Segment]:
+    def list(self) -> builtins.list[Segment]:
         """The segments that wait, oldest first."""
         found = []
         try:
@@ -129,7 +130,7 @@ class Spool:
         """Bytes that wait."""
         return sum(segment.size for segment in self.list())
 
-    def read(self, segment: Segment) -> list[pa.RecordBatch]:
+    def read(self, segment: Segment) -> builtins.list[pa.RecordBatch]:
         """A segment's batches.
 
         Raises:
@@ -165,7 +166,7 @@ class Spool:
             return segment.path  # it stays where it is, and is named again by the next drain
         return target
 
-    def broken(self) -> list[Path]:
+    def broken(self) -> builtins.list[Path]:
         folder = self.folder / "broken"
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
@@ -177,7 +178,7 @@ class Spool:
                 if entry.name.endswith(".draft") or entry.name.startswith("new-"):
                     with contextlib.suppress(OSError):
                         if entry.stat().st_mtime < oldest:
-                            os.unlink(entry.path)
+                            Path(entry.path).unlink()
 
     # The marker's time is when the store was last drained, by whichever process.
 

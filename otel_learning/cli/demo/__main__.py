@@ -21,9 +21,7 @@ def main() -> None:
     _OTelSDKConfigurator().configure(auto_instrumentation_version=None)  # type: ignore[no-untyped-call]
     now = time.time_ns()
     start = now - round(TASKS * PAUSE_SECONDS * 1.15) * SECOND
-    Orchestrator(seed=7, start_ns=start, prefix=f"demo-{now // SECOND:x}").run(
-        TASKS, PAUSE_SECONDS
-    )
+    Orchestrator(seed=7, start_ns=start, prefix=f"demo-{now // SECOND:x}").run(TASKS, PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

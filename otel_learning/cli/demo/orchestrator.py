@@ -40,9 +40,7 @@ class Tier:
 TIERS: Final = {
     "fast": Tier("fast", "gpt-4o-mini", "openai", "balanced", 52, 120, "shared"),
     "balanced": Tier("balanced", "gpt-4.1", "openai", "premium", 80, 70, "shared"),
-    "premium": Tier(
-        "premium", "claude-sonnet-4-5", "anthropic", "balanced", 104, 55, "reserved"
-    ),
+    "premium": Tier("premium", "claude-sonnet-4-5", "anthropic", "balanced", 104, 55, "reserved"),
 }
 
 
@@ -103,7 +101,7 @@ class Orchestrator:
     """
 
     def __init__(self, seed: int, start_ns: int, prefix: str) -> None:
-        self._random = random.Random(seed)  # noqa: S311
+        self._random = random.Random(seed)
         self._now = start_ns
         self._prefix = prefix
         self._numbers = itertools.count(1)
@@ -147,9 +145,7 @@ class Orchestrator:
             if self._random.random() < 0.3:
                 self._call("gpt-4.1-nano", "openai", (180, 12), 0.3)
             best = "fast" if complexity < 40 else "balanced" if complexity < 70 else "premium"
-            weights = {
-                name: EXPLORE / 2 if name != best else 1 - EXPLORE for name in TIERS
-            }
+            weights = {name: EXPLORE / 2 if name != best else 1 - EXPLORE for name in TIERS}
             name = self._random.choices(list(weights), list(weights.values()))[0]
             tier = TIERS[name]
             span.set_attributes({
@@ -211,9 +207,7 @@ class Orchestrator:
             task.set_attribute("error.type", "QualityGateFailed")
             task.set_status(Status(StatusCode.ERROR, "2 checks failed after the change"))
 
-    def _hear_back(
-        self, task: Span, task_id: str, answered: Tier | None, complexity: int
-    ) -> None:
+    def _hear_back(self, task: Span, task_id: str, answered: Tier | None, complexity: int) -> None:
         """Later, some people say what they think: most as a log event, some on a span."""
         if answered is None or self._random.random() > 0.35:
             return
@@ -284,9 +278,7 @@ class Orchestrator:
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> Iterator[Span]:  # fmt: skip
         """A span in simulated time, current while it lasts."""
-        span = self._tracer.start_span(
-            name, kind=kind, attributes=attributes, start_time=self._now
-        )
+        span = self._tracer.start_span(name, kind=kind, attributes=attributes, start_time=self._now)
         try:
             with trace.use_span(span, record_exception=False, set_status_on_exception=False):
                 yield span

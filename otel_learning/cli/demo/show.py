@@ -43,7 +43,8 @@ FROM tier_performance GROUP BY model_tier ORDER BY cost_per_task_usd
 """
 _FALLBACK: Final = f"""
 SELECT execution_id, task_id FROM executions WHERE {_MINE}
-ORDER BY fallback_used DESC NULLS LAST, success DESC NULLS LAST, attempt_count DESC, started_at DESC LIMIT 1
+ORDER BY fallback_used DESC NULLS LAST, success DESC NULLS LAST, attempt_count DESC,
+         started_at DESC LIMIT 1
 """
 _ATTEMPTS: Final = """
 SELECT ordinal, role, reason, model, success, error_type, round(duration_seconds, 1) AS seconds,
@@ -103,7 +104,8 @@ def _orchestrate(path: Path) -> None:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise CommandFailed(
-            f"the demo did not end within {TIMEOUT_SECONDS:g} s", "is another program holding the store?"
+            f"the demo did not end within {TIMEOUT_SECONDS:g} s",
+            "is another program holding the store?",
         ) from error
     if done.returncode:
         raise CommandFailed(f"the demo's orchestrator ended with exit code {done.returncode}")
@@ -116,7 +118,7 @@ def _variables(path: Path) -> str:
 
 def _how_to_go_on(path: Path, task_id: str) -> list[str]:
     db = f"--db {shlex.quote(str(path))}"
-    sql = "SELECT task_type, model_tier, avg(success::INT) FROM executions GROUP BY ALL ORDER BY ALL"
+    sql = "SELECT task_type, model_tier, avg(success::INT) FROM executions GROUP BY ALL"
     return [
         f'otel-learning query "{sql}" {db}',
         f"otel-learning explain {db} --task-id {task_id}",
