@@ -40,16 +40,19 @@ COLUMNS: Final = (
 """Of an execution as it is stored; what feedback adds is joined when it is read."""
 
 _RANK: Final = {"task": 0, "step": 1, "agent": 1, "route": 2, "call": 3, "tool": 4, "feedback": 5}
-_FIRST_SAID: Final = (
-    "model_tier", "pool_type", "swarm_topology", "selector", "routing_confidence",
-    "complexity_score", "propensity", "propensity_of", "policy_version", "experiment", "variant",
-    "cost_estimate",
+_DEEPEST: Final = 1_000_000
+_FIRST_SAID: Final = frozenset(
+    ("model_tier", "pool_type", "swarm_topology", "selector", "routing_confidence",
+     "complexity_score", "propensity", "propensity_of", "policy_version", "experiment", "variant",
+     "cost_estimate")
 )  # fmt: skip
-_TOPMOST_SAID: Final = (
-    "session_id", "user_hash", "environment", "service_name", "task_type", "task_description",
-    "repo", "file_count", "estimated_tokens", "quality_score", "peak_memory_mb",
-    "cpu_time_seconds", "solution_summary", "sampling_ratio",
+"""What the router chose: the first statement stands, whatever a fallback did later."""
+_TOPMOST_SAID: Final = frozenset(
+    ("session_id", "user_hash", "environment", "service_name", "task_type", "task_description",
+     "repo", "file_count", "estimated_tokens", "quality_score", "peak_memory_mb",
+     "cpu_time_seconds", "solution_summary", "sampling_ratio")
 )  # fmt: skip
+"""What the task is: the task's own span is believed first, then the outer ones."""
 
 
 @dataclass(slots=True)
@@ -102,14 +105,14 @@ def assemble(group: Group, price: Price, classify: Classify) -> Assembled:
     ranked: dict[str, FactValue] = {}
     for observation in reversed(evidence.by_rank):
         ranked.update(observation.facts)
-    for fact in _TOPMOST_SAID:
-        row[fact] = ranked.get(fact)
+    for fact in _TOPMOST_SAID & ranked.keys():
+        row[fact] = ranked[fact]
     chosen: dict[str, FactValue] = {}
     for observation in reversed(spans):
         if observation.role != "tool":
             chosen.update(observation.facts)
-    for fact in _FIRST_SAID:
-        row[fact] = chosen.get(fact)
+    for fact in _FIRST_SAID & chosen.keys():
+        row[fact] = chosen[fact]
     if row["task_description"] is None:
         row["task_description"] = chosen.get("prompt")  # only there with CONTENT=prompt
     if row["propensity"] is not None and row["propensity_of"] is None:
@@ -146,7 +149,7 @@ def evidence_of(group: Group, row: Row) -> dict[str, str]:
     lineage = Lineage(group.observations)
     by_rank = _by_rank(group.observations, lineage)
     found = {}
-    for fact in (*_TOPMOST_SAID, *_FIRST_SAID):
+    for fact in sorted(_TOPMOST_SAID | _FIRST_SAID):
         among = by_rank if fact in _TOPMOST_SAID else group.observations
         for observation in among:
             if fact in observation.facts and observation.facts[fact] == row.get(fact):
@@ -174,7 +177,9 @@ def _topmost(spans: list[Observation], lineage: Lineage) -> list[Observation]:
 def _by_rank(spans: list[Observation], lineage: Lineage) -> list[Observation]:
     """Who is to be believed about the task as a whole: its own span, then the outer ones."""
     telling = [o for o in spans if o.role != "ancestor"]
-    telling.sort(key=lambda o: (_RANK[o.role], lineage.depth(o)))  # stable: then by time
+    if len(telling) > 1:
+        # Stable: of equal rank and depth, the earlier one comes first.
+        telling.sort(key=lambda o: _RANK[o.role] * _DEEPEST + lineage.depth(o))
     return telling
 
 

@@ -216,7 +216,13 @@ def _merge_twins(merged: list[_Seen]) -> list[_Seen]:
 
 def _is_twin(outer: _Seen, inner: _Seen) -> bool:
     a, b = outer[0], inner[0]
-    if a.trace_id != b.trace_id or a.parent_id != b.parent_id or a.producer == b.producer:
+    if a.trace_id != b.trace_id or a.parent_id != b.parent_id:
+        return False
+    if not same_model(_named(outer[1]), _named(inner[1])):
+        return False
+    if _ends_a_stream(outer, inner):
+        return True
+    if a.producer == b.producer:
         return False
     if outer[1].get("response_id") and inner[1].get("response_id"):
         return False
@@ -224,7 +230,21 @@ def _is_twin(outer: _Seen, inner: _Seen) -> bool:
         return False
     inside = (a.start_ns or 0) <= (b.start_ns or 0) and (b.end_ns or 0) <= (a.end_ns or 0)
     failed = (a.status == "error") == (b.status == "error")
-    return inside and failed and same_model(_named(outer[1]), _named(inner[1]))
+    return inside and failed
+
+
+def _ends_a_stream(outer: _Seen, inner: _Seen) -> bool:
+    """A moment's span after a call without usage: what the call's stream came to in the end."""
+    a, b = outer[0], inner[0]
+    momentary = b.start_ns is not None and b.start_ns == b.end_ns
+    return (
+        momentary
+        and a.end_ns is not None
+        and (b.start_ns or 0) >= (a.start_ns or 0)
+        and a.start_ns != a.end_ns
+        and "output_tokens" not in outer[1]
+        and "output_tokens" in inner[1]
+    )
 
 
 def _named(facts: Facts) -> str | None:

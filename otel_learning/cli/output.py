@@ -13,8 +13,8 @@ from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
 
-_WIDTH_PIPED: Final = 100_000
-"""Columns where stdout is no terminal: a table that is piped must not be cut or folded."""
+_FOLDED_ROWS: Final = 1_000
+"""Rows that are folded to the terminal's width; folding costs, and nobody reads more."""
 
 
 def print_json(value: Any) -> None:
@@ -43,31 +43,58 @@ def print_text(line: str = "") -> None:
 
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table; whole where stdout is piped, folded to the width of a terminal."""
+    """Writes a table: whole where stdout is piped, folded to the width of a terminal."""
+    filled = [list(row) for row in rows]
+    known = [[row[i] for row in filled if row[i] is not None] for i in range(len(names))]
+    numeric = [bool(values) and all(_is_number(value) for value in values) for values in known]
+    cells = [[cell(value) for value in row] for row in filled]
+    heads = [cell(name) for name in names]
+    if sys.stdout.isatty() and len(cells) <= _FOLDED_ROWS:
+        _print_folded(heads, cells, numeric)
+    else:
+        _print_whole(heads, cells, numeric)
+
+
+def _print_whole(heads: list[str], cells: list[list[str]], numeric: list[bool]) -> None:
+    widths = [
+        max(_width(head), *(_width(row[i]) for row in cells)) if cells else _width(head)
+        for i, head in enumerate(heads)
+    ]
+
+    def line(texts: list[str]) -> str:
+        padded = []
+        for text, width, right in zip(texts, widths, numeric, strict=True):
+            blank = " " * (width - _width(text))
+            padded.append(blank + text if right else text + blank)
+        return "   ".join(padded).rstrip()
+
+    print_text(line(heads))
+    print_text("─" * (sum(widths) + 3 * (len(widths) - 1)))
+    for row in cells:
+        print_text(line(row))
+
+
+def _print_folded(heads: list[str], cells: list[list[str]], numeric: list[bool]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    piped = not sys.stdout.isatty()
-    console = Console(
-        file=sys.stdout, width=_WIDTH_PIPED if piped else None, highlight=False, markup=False
-    )
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    filled = [list(row) for row in rows]
-    for position, name in enumerate(names):
-        known = [row[position] for row in filled if row[position] is not None]
-        numeric = bool(known) and all(_is_number(value) for value in known)
-        table.add_column(
-            Text(cell(name)), justify="right" if numeric else "left", overflow="fold",
-            no_wrap=piped,
-        )  # fmt: skip
-    for row in filled:
-        table.add_row(*(Text(cell(value)) for value in row))
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        print_text(line.rstrip())
+    for head, right in zip(heads, numeric, strict=True):
+        table.add_column(Text(head), justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(text) for text in row))
+    Console(file=sys.stdout, highlight=False, markup=False).print(table)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes; some scripts' characters take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def cell(value: Any) -> str:

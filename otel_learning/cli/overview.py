@@ -23,7 +23,7 @@ SELECT
     (SELECT count(*) FROM feedback WHERE execution_id IS NULL AND NOT revoked),
     (SELECT count(*) FROM feedback WHERE revoked),
     (SELECT coalesce(sum(observations), 0) FROM ledger),
-    (SELECT coalesce(sum(octet_length(body)), 0) FROM ledger),
+    (SELECT coalesce(sum(size_bytes), 0) FROM ledger),
     (SELECT min(arrived_at) FROM ledger)
 """
 

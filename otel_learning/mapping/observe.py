@@ -48,6 +48,12 @@ _BESIDE_FEEDBACK: Final = frozenset(
     (*_FEEDBACK, "feedback_source", "task_id", "session_id", "user_hash", "environment",
      "namespace", "service_name", "quality_score", "response_id")
 )  # fmt: skip
+_ABOUT_A_TASK: Final = frozenset(
+    ("task_id", "task_type", "task_description", "repo", "quality_score", "model_tier", "success",
+     "total_cost")
+)  # fmt: skip
+_TELLING_TOGETHER: Final = 3
+"""A `request.id` alone is any request; with a type and a tier, it is a task by another name."""
 _TELLING_FAILURES: Final = frozenset(
     ("timeout", "timed_out", "cancelled", "canceled", "aborted", "crashed", "rate_limited")
 )
@@ -187,7 +193,12 @@ class Mapper:
         if links or not _FEEDBACK.isdisjoint(facts):
             self._read_target(span, links, facts)
             strong = strong or "feedback_target" in facts
-        if not (strong or explicit in ("task", "route", "agent", "call") or _is_call(facts)):
+        if not (
+            strong
+            or explicit in ("task", "route", "agent", "call")
+            or _is_call(facts)
+            or len(facts.keys() & _ABOUT_A_TASK) >= _TELLING_TOGETHER
+        ):
             return None
         self._complete(reading, plan, facts)
         return _role(traits, explicit, facts, direct_task)

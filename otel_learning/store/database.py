@@ -182,7 +182,7 @@ class LearningDatabase:
         seeds = [Observation(trace, "", None, False, "step", None, None) for trace in trace_ids]
         seeds += [Observation(None, "", None, False, "step", None, None, facts=f) for f in facts]
         with self._reading() as con:
-            return Ledger().connected(con, seeds).observations
+            return Ledger(self.path).connected(con, seeds).observations
 
     def tier_performance(self, **equal: Any) -> list[dict[str, Any]]:
         """Rows of the view `tier_performance` that have these values in these columns."""

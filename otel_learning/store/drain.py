@@ -81,6 +81,8 @@ class _Reading:
     """Names of segments that are in already: a kill fell between commit and unlink."""
     taken: list[Segment] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    """The same observations, as they lay in the spool."""
     losses: list[dict[str, Any]] = field(default_factory=list)
     broken: list[dict[str, Any]] = field(default_factory=list)
 
@@ -92,7 +94,7 @@ class Drainer:
         self.path = path
         self.spool = Spool(path)
         self._settings = settings or DrainSettings()
-        self._ledger = Ledger()
+        self._ledger = Ledger(path)
         self._housekept = 0.0
         self._last_drain = -1
 
@@ -229,6 +231,7 @@ class Drainer:
                 continue
             reading.taken.append(segment)
             reading.observations += observations
+            reading.batches += batches
             reading.losses += losses
             if len(reading.observations) >= TRANSACTION_OBSERVATIONS:
                 break
@@ -241,7 +244,7 @@ class Drainer:
         failpoint("drain: read")
         done = DrainReport()
         con.execute("BEGIN")
-        self._store(con, reading.observations, done)
+        self._store(con, reading, done)
         _record_names(con, fresh)
         _record_losses(con, [*reading.losses, *reading.broken])
         failpoint("drain: before commit")
@@ -270,8 +273,9 @@ class Drainer:
         return {name for (name,) in found}
 
     def _store(
-        self, con: duckdb.DuckDBPyConnection, incoming: list[Observation], report: DrainReport
+        self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport
     ) -> None:
+        incoming = reading.observations
         plain = [o for o in incoming if o.role == "ancestor"]
         telling = [o for o in incoming if o.role != "ancestor"]
         ancestry.save(con, plain)
@@ -294,7 +298,8 @@ class Drainer:
         kept = ancestry.needed(everything) - {o.key for o in old if o.role == "ancestor"}
         promoted = {o.key: o for o in ancestors if o.key in kept}
         if telling or promoted:
-            self._ledger.append(con, drain, [*telling, *promoted.values()])
+            batch = _as_one(reading.batches, telling, list(promoted.values()), bool(found.expired))
+            self._ledger.append(con, drain, [*telling, *promoted.values()], batch)
         correlation = correlate(everything, self._settings.correlation_window_seconds)
         if found.expired:
             self._count_on(con, correlation.groups, found.expired, traces)
@@ -302,9 +307,10 @@ class Drainer:
         assembled = [(assemble(group, price, error_type), group) for group in correlation.groups]
         self._replace(con, [a for a, _ in assembled], old, now)
         said = [
-            rows.feedback_row(o, execution_id(group), now)
-            for _, group in assembled
+            rows.feedback_row(o, item.execution["execution_id"], now)
+            for item, group in assembled
             for o in (*group.observations, *group.feedback)
+            if rows.carries_feedback(o)
         ]
         orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
         _replace_feedback(con, [row for row in (*said, *orphans) if row is not None])
@@ -466,7 +472,21 @@ class Drainer:
                 )  # fmt: skip
         finally:
             con.unregister("waiting")
+        self._ledger.sweep(con)
         self.spool.sweep()
+
+
+def _as_one(
+    batches: list[pa.RecordBatch],
+    telling: list[Observation],
+    promoted: list[Observation],
+    filtered: bool,
+) -> pa.RecordBatch:
+    """What goes to the ledger: the spool's own columns, unless some of them were left out."""
+    parts = [segments.to_batch(promoted)] if promoted else []
+    if filtered:
+        return segments.joined([segments.to_batch(telling), *parts])
+    return segments.joined([*map(segments.without_ancestors, batches), *parts])
 
 
 def ensure_store(path: Path) -> None:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 STORAGE_VERSION: Final = "v1.5.0"
 """Both DuckDB 1.5 and 2.x open a store of this version."""
+ROW_GROUP_ROWS: Final = 20_480
+"""A checkpoint rewrites the row group that was appended to: a sixth of DuckDB's default size
+makes closing after each burst six times cheaper, and a million rows are still but 49 groups."""
+BLOCK_BYTES: Final = 65_536
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")
 _LOCKED: Final = re.compile(r"Could not set lock on file|Conflicting lock|different configuration")
@@ -221,7 +225,10 @@ def create(path: Path, build: object) -> None:
     try:
         with _counted_open(), contextlib.closing(duckdb.connect()) as con:
             con.execute("SET threads = 1")
-            con.execute(f"ATTACH '{quoted}' AS draft (STORAGE_VERSION '{STORAGE_VERSION}')")
+            con.execute(
+                f"ATTACH '{quoted}' AS draft (STORAGE_VERSION '{STORAGE_VERSION}', "
+                f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, BLOCK_SIZE {BLOCK_BYTES})"
+            )
             con.execute("USE draft")
             build(con)  # type: ignore[operator]
             con.execute("USE memory")

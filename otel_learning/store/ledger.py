@@ -1,6 +1,6 @@
 """Observations kept for a while, so that late ones can join and a task be put together anew.
 
-One compressed blob per drain. `ledger_keys` says which drain holds something about a trace or a
+One compressed file per drain. `ledger_keys` says which drain holds something about a trace or a
 task. A small cache keeps what this process wrote last: a task that straddles two drains is the
 common case of a late arrival.
 """
@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from otel_learning.assembly.correlation import scope_of
 from otel_learning.observation import Observation
 from otel_learning.store import lease, segments
+from otel_learning.store.ledger_files import LedgerFiles
 
 if TYPE_CHECKING:
     import duckdb
 
 CACHED_OBSERVATIONS: Final = 20_000
 """Decoded observations kept in memory between drains."""
-SMALL_BLOB_BYTES: Final = 64 * 1024
-MERGED_BLOB_BYTES: Final = 512 * 1024
-"""A merged blob is not made larger: it is decoded as a whole for one late observation."""
+SMALL_FILE_BYTES: Final = 64 * 1024
+MERGED_FILE_BYTES: Final = 512 * 1024
+"""A merged file is not made larger: it is decoded as a whole for one late observation."""
 MERGE_AT: Final = 64
-"""Small blobs that are merged into one once there are this many."""
+"""Small files that are merged into one once there are this many."""
 
 
 def keys_of(observation: Observation) -> list[str]:
@@ -57,13 +58,14 @@ def keys_of(observation: Observation) -> list[str]:
     return keys
 
 
+@lru_cache(maxsize=16_384)
 def hash_key(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass(slots=True)
 class Blob:
-    """The observations of one ledger row, and where each key's are."""
+    """The observations of one ledger file, and where each key's are."""
 
     first: int
     last: int
@@ -92,7 +94,8 @@ class Found:
 class Ledger:
     """Reads and writes the ledger over one connection; the cache outlives it."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Path) -> None:
+        self._files = LedgerFiles(store)
         self._cache: OrderedDict[int, Blob] = OrderedDict()
         """By the first drain of each blob; the least recently used one first."""
         self._cached = 0
@@ -166,13 +169,15 @@ class Ledger:
             if first <= drain <= cached.last:
                 self._cache.move_to_end(first)
                 return cached
-        row = lease.one(con, "SELECT first_drain, last_drain, body FROM ledger "
+        row = lease.one(con, "SELECT first_drain, last_drain, file FROM ledger "
             "WHERE first_drain <= ? AND last_drain >= ?", [drain, drain],
         )  # fmt: skip
         if row is None:
             return None
-        first, last, body = row
-        observations = [o for batch in segments.decode(body) for o in segments.from_batch(batch)]
+        first, last, file = row
+        observations = self._files.read(file)
+        if observations is None:
+            return None
         blob = Blob.of(first, last, observations)
         self._remember(blob)
         return blob
@@ -188,14 +193,21 @@ class Ledger:
             self._cached -= len(gone.observations)
 
     def append(
-        self, con: duckdb.DuckDBPyConnection, drain: int, observations: list[Observation]
+        self,
+        con: duckdb.DuckDBPyConnection,
+        drain: int,
+        observations: list[Observation],
+        batch: pa.RecordBatch,
     ) -> None:
-        """Stores the observations of one drain and the keys they are found by."""
+        """Stores the observations of one drain, and the keys they are found by.
+
+        `batch` is the same observations as they came out of the spool.
+        """
         blob = Blob.of(drain, drain, observations)
-        body = segments.encode(segments.to_batch(observations), compression="zstd")
+        file, size = self._files.write(drain, drain, batch)
         con.execute(
-            "INSERT INTO ledger VALUES (?, ?, now(), ?, ?)",
-            [drain, drain, len(observations), body],
+            "INSERT INTO ledger VALUES (?, ?, now(), ?, ?, ?)",
+            [drain, drain, len(observations), size, file],
         )
         keys = pa.table(
             {
@@ -216,46 +228,49 @@ class Ledger:
         self._cached = 0
 
     def merge_small(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Merges small blobs into one, once there are many: a blob alone compresses badly."""
+        """Merges small files into one, once there are many: a small one compresses badly."""
         rows = con.execute(
-            "SELECT first_drain, last_drain, body FROM ledger "
-            "WHERE octet_length(body) < ? ORDER BY first_drain", [SMALL_BLOB_BYTES],
+            "SELECT first_drain, last_drain, size_bytes, file FROM ledger "
+            "WHERE size_bytes < ? ORDER BY first_drain", [SMALL_FILE_BYTES],
         ).fetchall()  # fmt: skip
         if len(rows) < MERGE_AT:
             return
-        run: list[tuple[int, int, bytes]] = []
-        size = 0
+        run: list[tuple[int, int, int, str]] = []
         for row in [*rows, None]:
-            # Only neighbours may merge: a blob stands for every drain between its two numbers.
-            if row is not None and size < MERGED_BLOB_BYTES and (
-                not run or row[0] == run[-1][1] + 1
-            ):  # fmt: skip
+            # Only neighbours may merge: a file stands for every drain between its two numbers.
+            fits = sum(size for _, _, size, _ in run) < MERGED_FILE_BYTES
+            if row is not None and fits and (not run or row[0] == run[-1][1] + 1):
                 run.append(row)
-                size += len(row[2])
                 continue
             if len(run) >= 2:
                 self._merge(con, run)
-            run, size = ([row], len(row[2])) if row is not None else ([], 0)
+            run = [row] if row is not None else []
 
-    def _merge(self, con: duckdb.DuckDBPyConnection, run: list[tuple[int, int, bytes]]) -> None:
-        observations = [
-            o
-            for _, _, body in run
-            for batch in segments.decode(body)
-            for o in segments.from_batch(batch)
-        ]
+    def _merge(
+        self, con: duckdb.DuckDBPyConnection, run: list[tuple[int, int, int, str]]
+    ) -> None:
+        read = [self._files.read(file) for _, _, _, file in run]
+        observations = [o for members in read if members is not None for o in members]
         first, last = run[0][0], run[-1][1]
-        body = segments.encode(segments.to_batch(observations), compression="zstd")
         arrived = lease.one(
             con, "SELECT max(arrived_at) FROM ledger WHERE first_drain BETWEEN ? AND ?",
             [first, last],
         )  # fmt: skip
+        file, size = self._files.write(first, last, segments.to_batch(observations))
         con.execute("DELETE FROM ledger WHERE first_drain BETWEEN ? AND ?", [first, last])
         con.execute(
-            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?)",
-            [first, last, arrived[0] if arrived else None, len(observations), body],
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)",
+            [first, last, arrived[0] if arrived else None, len(observations), size, file],
         )
         self.forget_cache()
+
+    def sweep(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Removes files that no row names: merged, expired, or of a drain that was rolled back.
+
+        Only outside a transaction, and inside `lease.exclusive`.
+        """
+        named = {file for (file,) in con.execute("SELECT file FROM ledger").fetchall()}
+        self._files.keep_only(named)
 
     def prune(self, con: duckdb.DuckDBPyConnection, window_seconds: float) -> None:
         """Lets go of what arrived longer ago than the window."""
@@ -263,6 +278,3 @@ class Ledger:
             "DELETE FROM ledger WHERE arrived_at < now() - to_seconds(?)", [window_seconds]
         )
 
-
-def first_known_scope(observations: Iterable[Observation]) -> str:
-    return next((scope_of(o) for o in observations), "/")

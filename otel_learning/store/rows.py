@@ -54,10 +54,16 @@ _IDS: Final = frozenset(("execution_id", "feedback_id"))
 
 
 def table(rows: list[dict[str, Any]], layout: dict[str, pa.DataType]) -> pa.Table:
-    """Rows as an Arrow table; times that the assembly counts in nanoseconds become stamps."""
+    """Rows as an Arrow table; times that the assembly counts in nanoseconds become stamps.
+
+    The rows' keys are those of the layout, in its order.
+    """
+    if list(rows[0]) != list(layout):
+        raise ValueError(f"a row has the keys {list(rows[0])}, the table {list(layout)}")
     arrays = []
-    for name, kind in layout.items():
-        column: list[Any] = [row.get(name) for row in rows]
+    columns = zip(*[row.values() for row in rows], strict=True)
+    for (name, kind), values in zip(layout.items(), columns, strict=True):
+        column: Any = values
         if name in _NANOSECONDS:
             column = [None if value is None else value // 1000 for value in column]
         elif name in _IDS:
@@ -80,19 +86,21 @@ def insert(
         con.unregister("incoming")
 
 
-_SAYS: Final = (
-    "feedback_accepted", "feedback_rating", "feedback_comment", "feedback_quality",
-    "feedback_revoked",
+_SAYS: Final = frozenset(
+    ("feedback_accepted", "feedback_rating", "feedback_comment", "feedback_quality",
+     "feedback_revoked")
 )  # fmt: skip
+
+
+def carries_feedback(observation: Observation) -> bool:
+    return not _SAYS.isdisjoint(observation.facts)
 
 
 def feedback_row(
     observation: Observation, execution: UUID | None, recorded_us: int
-) -> dict[str, Any] | None:
-    """The feedback that an observation carries, None where it carries none."""
+) -> dict[str, Any]:
+    """The feedback that an observation carries."""
     facts = observation.facts
-    if not any(fact in facts for fact in _SAYS):
-        return None
     kind = facts.get("feedback_kind")
     target = facts.get("feedback_target")
     if kind is None:

@@ -6,10 +6,12 @@ Only columns that hold something are written: a segment of one observation stays
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from otel_learning.observation import FACTS, Facts, Observation
 
@@ -85,19 +87,38 @@ def from_batch(batch: pa.RecordBatch) -> list[Observation]:
     ]  # fmt: skip
 
 
+def without_ancestors(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.filter(pc.not_equal(batch.column("role"), "ancestor"))
+
+
+def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Several batches as one; a column that one of them lacks is null there."""
+    tables = [pa.Table.from_batches([b]).replace_schema_metadata(None) for b in batches]
+    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    found = table.to_batches()
+    return found[0] if found else batches[0].slice(0, 0)
+
+
 def notes_of(batch: pa.RecordBatch) -> dict[str, Any]:
     metadata = batch.schema.metadata or {}
     found = metadata.get(b"notes")
     return dict(json.loads(found)) if found else {}
 
 
-def encode(batch: pa.RecordBatch, compression: str | None = None) -> bytes:
+def encode(batch: pa.RecordBatch, compression: pa.Codec | None = None) -> bytes:
     """The batch as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
+
+
+def write_all(descriptor: int, body: bytes) -> None:
+    """Writes everything, however many calls it takes. Raises OSError on a full disk."""
+    view = memoryview(body)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def decode(body: bytes | memoryview) -> list[pa.RecordBatch]:

@@ -80,9 +80,9 @@ class Spool:
             descriptor = self._open(draft)
             try:
                 failpoint("spool: opened")
-                _write_all(descriptor, body)
+                segments.write_all(descriptor, body)
                 failpoint("spool: written")
-                _write_all(descriptor, _FOOTER + b"%08x" % zlib.crc32(body))
+                segments.write_all(descriptor, _FOOTER + b"%08x" % zlib.crc32(body))
                 if self._fsync:
                     os.fsync(descriptor)
             finally:
@@ -199,12 +199,6 @@ class Spool:
             return float("inf")
         # A clock that was set back must not make everybody wait until it is there again.
         return seconds if seconds >= 0 else float("inf")
-
-
-def _write_all(descriptor: int, body: bytes) -> None:
-    view = memoryview(body)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -34,9 +34,12 @@ CREATE TABLE settled_attempts (
 CREATE TABLE open_executions AS FROM settled_executions LIMIT 0;
 CREATE TABLE open_attempts AS FROM settled_attempts LIMIT 0;
 
--- Observations, for the ledger's window: one compressed Arrow stream per drain, small ones merged.
+-- Observations, for the ledger's window: one compressed Arrow file per drain in the folder
+-- beside the store, small ones merged. A checkpoint rewrites every value of a row group that was
+-- appended to, so large values that only grow in number have no place in a table.
 CREATE TABLE ledger (
-    first_drain BIGINT, last_drain BIGINT, arrived_at TIMESTAMPTZ, observations BIGINT, body BLOB
+    first_drain BIGINT, last_drain BIGINT, arrived_at TIMESTAMPTZ, observations BIGINT,
+    size_bytes BIGINT, file VARCHAR
 );
 
 -- Which drain holds something about a trace, a task or a joining key (64-bit hashes of them).
