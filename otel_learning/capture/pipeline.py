@@ -158,6 +158,8 @@ class Pipeline:
     def _hash_user(self, user: str) -> str:
         from otel_learning.mapping.privacy import hash_user
 
+        from otel_learning.capture.user_key import user_key
+
         if self._user_key is None:
             try:
                 self._user_key = user_key(self.path)
@@ -495,28 +497,3 @@ def _after_fork_in_child() -> None:
 atexit.register(_stop_at_exit)
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
-
-def user_key(path: Path) -> bytes:
-    """The key of user hashes, from the file beside the store; made once, atomically."""
-    from otel_learning.store.lease import place
-
-    file = path.with_name(path.name + ".key")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(100):
-        try:
-            key = file.read_bytes()
-        except FileNotFoundError:
-            key = b""
-        if len(key) == 32:
-            return key
-        draft = path.with_name(f"{path.name}.key.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.write(descriptor, secrets.token_bytes(32))
-            finally:
-                os.close(descriptor)
-            place(draft, file)
-        finally:
-            draft.unlink(missing_ok=True)
-    raise OSError(f"the key file {file} cannot be read")
