@@ -158,8 +158,10 @@ def _from_toml(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
         return {}
     try:
         table = tomllib.loads(Path(str(file)).expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return {}  # the mapping reads the same file and says what is wrong with it
+    except (OSError, ValueError, RuntimeError):
+        # No file, no TOML, no path, no such user's home: the mapping reads the same file and says
+        # what is wrong with it, where the setting's own check has not done so.
+        return {}
     found = table.get("settings", {})
     if not isinstance(found, dict):
         return {}

@@ -86,6 +86,20 @@ class Lineage:
             yield parent
             observation = parent
 
+    def outer(self, members: list[Observation]) -> set[tuple[str | None, str]]:
+        """Those of whom one of `members` is a descendant."""
+        found: set[tuple[str | None, str]] = set()
+        for observation in members:
+            current = observation
+            while current.parent_id is not None:
+                key = (current.trace_id, current.parent_id)
+                parent = self._spans.get(key)
+                if parent is None or key in found:
+                    break
+                found.add(key)
+                current = parent
+        return found
+
     def parent(self, observation: Observation) -> Observation | None:
         if observation.parent_id is None:
             return None

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import logging
 import os
 import secrets
+import sys
 import threading
 import time
 import weakref
@@ -156,9 +158,8 @@ class Pipeline:
         return self._prepare()[1]
 
     def _hash_user(self, user: str) -> str:
-        from otel_learning.mapping.privacy import hash_user
-
         from otel_learning.capture.user_key import user_key
+        from otel_learning.mapping.privacy import hash_user
 
         if self._user_key is None:
             try:
@@ -235,14 +236,14 @@ class Pipeline:
         }
         given = notes if losses else None
         try:
-            batch = segments.to_batch(observations, given)
-        except Exception as error:  # one that does not fit Arrow's types: the others do
+            body = segments.encode(observations, given)
+        except Exception as error:  # one that cannot be written as JSON: the others can
             fitting = [o for o in observations if _fits(o)]
-            batch = segments.to_batch(fitting, given)
+            body = segments.encode(fitting, given)
             refused = len(observations) - len(fitting)
             self.count_loss("observation that could not be encoded", refused, error)
             observations = fitting
-        return len(observations), spool.write(batch).size
+        return len(observations), spool.write(body).size
 
     def _over_limit(self, spool: Spool) -> bool:
         now = time.monotonic()
@@ -474,7 +475,7 @@ def _fits(observation: Observation) -> bool:
     from otel_learning.store import segments
 
     try:
-        segments.to_batch([observation])
+        segments.encode([observation])
     except Exception:  # whatever it is, it cannot be stored
         return False
     return True
@@ -485,6 +486,10 @@ def _stop_at_exit() -> None:
     deadline = time.monotonic() + EXIT_JOIN_SECONDS
     for pipeline in list(_live):
         pipeline.stop(max(0.0, deadline - time.monotonic()))
+    if "duckdb" in sys.modules and gc.get_freeze_count():
+        # Prefork servers freeze what is loaded; DuckDB prints a page about frozen objects that
+        # were not freed at the end.
+        gc.unfreeze()
 
 
 def _after_fork_in_child() -> None:

@@ -93,6 +93,6 @@ def from_store(
             f'otel-learning query "FROM executions"',
         )
     found = explain_observations(observations, chosen.correlation_window)
-    wanted = {record.execution_id for record in records}
-    found["executions"] = [e for e in found["executions"] if e["execution_id"] in wanted]
+    wanted = {str(record.execution_id) for record in records}
+    found["executions"] = [e for e in found["executions"] if str(e["execution_id"]) in wanted]
     return found

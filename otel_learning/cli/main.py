@@ -16,7 +16,7 @@ from otel_learning.errors import OtelLearningError
 app = typer.Typer(
     name="otel-learning",
     help="Learn from an orchestrator's OpenTelemetry spans: which route suits which task.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,11 +40,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
 
 
 def run() -> None:
@@ -77,9 +80,6 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except _ClickError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            say(error.format_message())
-            return ExitCode.USAGE
         say_error(error.format_message(), _usage_hint(error))
         return ExitCode.USAGE
     except OtelLearningError as error:

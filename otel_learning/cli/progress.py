@@ -1,8 +1,9 @@
-"""A progress bar on stderr for work that takes longer than a second, where a person looks on."""
+"""Progress on stderr for work that takes longer than a second, where a person looks on."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,3 +39,23 @@ def bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     finally:
         if running:
             shown.stop()
+
+
+@contextmanager
+def spinner(label: str) -> Iterator[None]:
+    """Shows that something goes on whose end cannot be foreseen; it appears after a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    shown = Console(stderr=True).status(label)
+    timer = threading.Timer(DELAY_SECONDS, shown.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        shown.stop()

@@ -39,9 +39,13 @@ def query(
     from otel_learning.cli.exits import CommandFailed
     from otel_learning.cli.options import open_store
     from otel_learning.cli.output import print_rows
+    from otel_learning.cli.progress import spinner
+    from otel_learning.errors import InputError
     from otel_learning.store.database import QueryError
 
-    with open_store(db) as database:
+    if not sql.strip().strip(";"):
+        raise InputError("the query is empty", 'for example "FROM executions LIMIT 5"')
+    with open_store(db) as database, spinner("the store works on it"):
         try:
             names, rows = database.query(sql)
         except QueryError as error:
@@ -91,10 +95,12 @@ def feedback(
 ) -> None:
     """Say how good an execution's result was, also long after it ended."""
     from otel_learning.cli import opinion
-    from otel_learning.cli.options import open_store
+    from otel_learning.cli.options import open_store, settings_in_force
     from otel_learning.cli.output import print_json, print_pairs
     from otel_learning.errors import InputError
 
+    if comment is not None and settings_in_force(db).content == "none":
+        raise InputError("a comment is not stored while CONTENT is none", "leave --comment out")
     says = (accepted, rating, comment)
     if revoke and any(said is not None for said in says):
         raise InputError("--revoke takes back what was said", "say something new without --revoke")

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 _CLASS_RULES: Final[tuple[tuple[str, str], ...]] = (
-    ("content_filter", r"content.?filter|content.?policy|moderation|safety|guardrail.?tripwire|"
-                       r"prohibited|responsible.?ai|refusal"),
+    ("content_filter", r"content.?filter|content.?policy|moderation|safety|"
+                       r"guardrail.{0,40}tripwire|prohibited|responsible.?ai|refusal"),
     ("quality_gate", r"quality.?gate|test.?fail|tests?.?failed|assertion|coverage|lint|"
                      r"review.?reject"),
     ("rate_limit", r"rate.?limit|too.?many.?requests|throttl|quota|resource.?exhausted|"
@@ -22,12 +22,12 @@ _CLASS_RULES: Final[tuple[tuple[str, str], ...]] = (
                        r"invalid.?api.?key|credential"),
     ("cancelled", r"cancel|abort|interrupt|keyboardinterrupt"),
     ("validation", r"bad.?request|invalid|validation|unprocessable|context.?(?:window|length)|"
-                   r"not.?found|value.?error|type.?error|key.?error|attribute.?error|"
+                   r"too.?long|not.?found|value.?error|type.?error|key.?error|attribute.?error|"
                    r"unsupported|schema|parse|json.?decode|unicode|model.?behavior|"
                    r"max.?tokens|length"),
     ("network", r"connect|network|unavailable|overloaded|internal.?server|server.?error|"
                 r"bad.?gateway|gateway|upstream|service|ssl|socket|dns|remote.?protocol|"
-                r"api.?error|io.?error|os.?error|broken.?pipe|model.?http|http.?error"),
+                r"api.?error|\bio.?error|\bos.?error|broken.?pipe|model.?http|http.?error"),
     ("crash", r"runtime.?error|crash|segfault|sigkill|sigterm|memory.?error|oom|"
               r"out.?of.?memory|recursion|assert|system.?exit|zero.?division|index.?error|"
               r"exception$|error$|panic|traceback|tool"),
@@ -53,7 +53,8 @@ _CLASS_IN_TEXT: Final = re.compile(
 _VAGUE: Final = re.compile(
     r"^(?:_other|error|exception|apierror|apistatuserror|openaiapierror|modelhttperror|"
     r"fallbackexceptiongroup|exceptiongroup|runtimeerror|plannederror|agenterror|"
-    r"modelapierror|llmerror|baseexception|httpstatuserror|modelexception|toolexception)$"
+    r"modelapierror|llmerror|baseexception|httpstatuserror|modelexception|toolexception|"
+    r"agentgenerationerror)$"
 )
 
 

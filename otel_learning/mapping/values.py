@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from otel_learning.observation import FACTS, FactValue
@@ -56,6 +57,8 @@ _PLACEHOLDERS: Final = frozenset(
 def text(value: Any, limit: int = NAME_LIMIT) -> str | None:
     """A non-empty string of at most `limit` characters; placeholders such as "none" are None."""
     if isinstance(value, str):
+        if len(value) < 24:
+            return _short_text(value)  # names of tiers, pools, types: the same few come again
         found = value.strip()
         if found[:1] == '"' and found[-1:] == '"' and len(found) > 1:
             found = _unquote(found)
@@ -69,6 +72,10 @@ def text(value: Any, limit: int = NAME_LIMIT) -> str | None:
         return text(value[0], limit)
     else:
         return None
+    return _clean(found, limit)
+
+
+def _clean(found: str, limit: int) -> str | None:
     if len(found) < 10 and found.lower() in _PLACEHOLDERS:
         return None
     found = found[:limit]
@@ -76,6 +83,14 @@ def text(value: Any, limit: int = NAME_LIMIT) -> str | None:
     if not found.isascii():
         found = found.encode("utf-8", "replace").decode("utf-8")
     return found.replace("\x00", "") or None
+
+
+@lru_cache(maxsize=4096)
+def _short_text(value: str) -> str | None:
+    found = value.strip()
+    if found[:1] == '"' and found[-1:] == '"' and len(found) > 1:
+        found = _unquote(found)
+    return _clean(found, NAME_LIMIT)
 
 
 def _unquote(found: str) -> str:

@@ -249,7 +249,7 @@ class LearningDatabase:
             revision=min(2**31 - 1, time.time_ns() // 10**9),
             facts={name: value for name, value in facts.items() if value is not None},
         )
-        Spool(self.path).write(segments.to_batch([observation]))
+        Spool(self.path).write(segments.encode([observation]))
         return feedback.feedback_id
 
 

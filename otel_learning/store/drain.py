@@ -7,6 +7,7 @@ A kill anywhere leaves either the segments, or the rows, or both with the names 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 import pyarrow as pa
 
-from otel_learning.assembly.assemble import Assembled, assemble, execution_id
+from otel_learning.assembly.assemble import Assembled, assemble
 from otel_learning.assembly.correlation import Group, correlate
 from otel_learning.errors import SchemaVersionError, StoreError
 from otel_learning.mapping.outcome import error_type
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 TRANSACTION_OBSERVATIONS: Final = 50_000
 """Observations moved in one transaction; bounds its memory."""
-NAMES_KEPT_SECONDS: Final = 86_400.0
-"""How long the name of a drained segment is remembered; it is unlinked right after."""
 HOUSEKEEPING_SECONDS: Final = 60.0
 
 Failpoint = Callable[[str], None]
@@ -81,8 +79,6 @@ class _Reading:
     """Names of segments that are in already: a kill fell between commit and unlink."""
     taken: list[Segment] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
-    batches: list[pa.RecordBatch] = field(default_factory=list)
-    """The same observations, as they lay in the spool."""
     losses: list[dict[str, Any]] = field(default_factory=list)
     broken: list[dict[str, Any]] = field(default_factory=list)
 
@@ -97,6 +93,8 @@ class Drainer:
         self._ledger = Ledger(path)
         self._housekept = 0.0
         self._last_drain = -1
+        self._settle_at = 0.0
+        """When something open may be due, in monotonic seconds; 0 where that is not known yet."""
 
     def drain(
         self,
@@ -121,6 +119,9 @@ class Drainer:
 
         deadline = time.monotonic() + timeout_seconds
         report = DrainReport()
+        if time.monotonic() < self._settle_at and not self.spool.list():
+            report.skipped = True
+            return report
         with lease.exclusive(self.path, timeout_seconds):
             if self.spool.seconds_since_drain() < unless_within_seconds:
                 report.skipped = True
@@ -140,6 +141,8 @@ class Drainer:
                     ) from error
                 raise
             self.spool.mark_drained()
+        wait = self._settings.settle_after_seconds + 1.0 if report.open_executions else math.inf
+        self._settle_at = time.monotonic() + wait
         return report
 
     def _drain_all(
@@ -216,9 +219,7 @@ class Drainer:
                 reading.taken.append(segment)
                 continue
             try:
-                batches = self.spool.read(segment)
-                observations = [o for batch in batches for o in segments.from_batch(batch)]
-                losses = [n for b in batches for n in segments.notes_of(b).get("losses", [])]
+                contents = self.spool.read(segment)
             except FileNotFoundError:
                 continue
             except OSError:
@@ -230,9 +231,8 @@ class Drainer:
                 reading.broken.append({"reason": "broken segment", "count": 1})
                 continue
             reading.taken.append(segment)
-            reading.observations += observations
-            reading.batches += batches
-            reading.losses += losses
+            reading.observations += contents.observations
+            reading.losses += contents.notes.get("losses", [])
             if len(reading.observations) >= TRANSACTION_OBSERVATIONS:
                 break
         return reading, waiting[position:]
@@ -245,7 +245,7 @@ class Drainer:
         done = DrainReport()
         con.execute("BEGIN")
         self._store(con, reading, done)
-        _record_names(con, fresh)
+        _record_names(con, fresh, self.spool)
         _record_losses(con, [*reading.losses, *reading.broken])
         failpoint("drain: before commit")
         con.execute("COMMIT")
@@ -298,8 +298,7 @@ class Drainer:
         kept = ancestry.needed(everything) - {o.key for o in old if o.role == "ancestor"}
         promoted = {o.key: o for o in ancestors if o.key in kept}
         if telling or promoted:
-            batch = _as_one(reading.batches, telling, list(promoted.values()), bool(found.expired))
-            self._ledger.append(con, drain, [*telling, *promoted.values()], batch)
+            self._ledger.append(con, drain, [*telling, *promoted.values()])
         correlation = correlate(everything, self._settings.correlation_window_seconds)
         if found.expired:
             self._count_on(con, correlation.groups, found.expired, traces)
@@ -391,8 +390,8 @@ class Drainer:
         now: int,
     ) -> None:
         """Puts the executions in the place of what stood there of the same traces."""
-        first_recorded: dict[UUID, int] = {}
-        resettled: set[UUID] = set()
+        first_recorded: dict[str, int] = {}
+        resettled: set[str] = set()
         touched = {o.trace_id for o in old if o.trace_id is not None and o.role != "feedback"}
         if touched:
             starts = [o.start_ns for o in old if o.start_ns is not None]
@@ -459,34 +458,12 @@ class Drainer:
         if time.monotonic() - self._housekept < HOUSEKEEPING_SECONDS and self._housekept:
             return
         self._housekept = time.monotonic()
-        waiting = pa.table({"name": pa.array([s.name for s in self.spool.list()], pa.string())})
-        con.register("waiting", waiting)
-        try:
-            with _transaction(con):
-                self._ledger.merge_small(con)
-                self._ledger.prune(con, self._settings.ledger_window_seconds)
-                ancestry.prune(con, self._settings.settle_after_seconds)
-                con.execute(
-                    "DELETE FROM drained_segments WHERE drained_at < now() - to_seconds(?) "
-                    "AND name NOT IN (SELECT name FROM waiting)", [NAMES_KEPT_SECONDS],
-                )  # fmt: skip
-        finally:
-            con.unregister("waiting")
+        with _transaction(con):
+            self._ledger.merge_small(con)
+            self._ledger.prune(con, self._settings.ledger_window_seconds)
+            ancestry.prune(con, self._settings.settle_after_seconds)
         self._ledger.sweep(con)
         self.spool.sweep()
-
-
-def _as_one(
-    batches: list[pa.RecordBatch],
-    telling: list[Observation],
-    promoted: list[Observation],
-    filtered: bool,
-) -> pa.RecordBatch:
-    """What goes to the ledger: the spool's own columns, unless some of them were left out."""
-    parts = [segments.to_batch(promoted)] if promoted else []
-    if filtered:
-        return segments.joined([segments.to_batch(telling), *parts])
-    return segments.joined([*map(segments.without_ancestors, batches), *parts])
 
 
 def ensure_store(path: Path) -> None:
@@ -498,7 +475,7 @@ def ensure_store(path: Path) -> None:
 
 def _delete_touched(
     con: duckdb.DuckDBPyConnection, kind: str, low: int | None, high: int | None
-) -> dict[UUID, int]:
+) -> dict[str, int]:
     """Deletes the executions of touched traces; returns when each was first recorded.
 
     `low` and `high` bound when they can have started, so that old row groups are skipped.
@@ -527,7 +504,7 @@ def _delete_touched(
         )
     finally:
         con.unregister("gone")
-    return {UUID(str(identity)): int(recorded) for identity, recorded in gone}
+    return {str(identity): int(recorded) for identity, recorded in gone}
 
 
 def _replace_feedback(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
@@ -654,7 +631,14 @@ def _resolve_orphans(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]])
         con.unregister("orphans")
 
 
-def _record_names(con: duckdb.DuckDBPyConnection, taken: list[Segment]) -> None:
+def _record_names(con: duckdb.DuckDBPyConnection, taken: list[Segment], spool: Spool) -> None:
+    """Names what this transaction takes in, and forgets the names of files that are gone."""
+    there = pa.array([segment.name for segment in spool.list()], pa.string())
+    con.register("there", pa.table({"name": there}))
+    try:
+        con.execute("DELETE FROM drained_segments WHERE name NOT IN (SELECT name FROM there)")
+    finally:
+        con.unregister("there")
     if not taken:
         return
     con.register("taken", pa.table({"name": [segment.name for segment in taken]}))

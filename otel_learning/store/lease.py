@@ -29,7 +29,7 @@ STORAGE_VERSION: Final = "v1.5.0"
 ROW_GROUP_ROWS: Final = 20_480
 """A checkpoint rewrites the row group that was appended to: a sixth of DuckDB's default size
 makes closing after each burst six times cheaper, and a million rows are still but 49 groups."""
-BLOCK_BYTES: Final = 65_536
+BLOCK_BYTES: Final = 16_384
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")
 _LOCKED: Final = re.compile(r"Could not set lock on file|Conflicting lock|different configuration")

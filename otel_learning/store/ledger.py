@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from otel_learning.observation import Observation
-from otel_learning.store import lease, segments
+from otel_learning.store import lease
 from otel_learning.store.ledger_files import LedgerFiles
 
 if TYPE_CHECKING:
@@ -71,14 +72,14 @@ class Blob:
     last: int
     """The drains that it stands for."""
     observations: list[Observation]
-    by_key: dict[int, list[int]] = field(default_factory=dict)
+    by_key: dict[str, list[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, first: int, last: int, observations: list[Observation]) -> Blob:
-        by_key: dict[int, list[int]] = defaultdict(list)
+        by_key: dict[str, list[int]] = defaultdict(list)
         for position, observation in enumerate(observations):
             for key in keys_of(observation):
-                by_key[hash_key(key)].append(position)
+                by_key[key].append(position)
         return cls(first, last, observations, dict(by_key))
 
 
@@ -102,25 +103,26 @@ class Ledger:
 
     def connected(self, con: duckdb.DuckDBPyConnection, new: list[Observation]) -> Found:
         """Everything stored that hangs together with `new`, by trace, task or joining key."""
-        known: set[int] = set()
+        known: set[str] = set()
         expired: set[int] = set()
         taken: set[tuple[int, int, int]] = set()
         found: list[Observation] = []
-        frontier = {hash_key(key) for o in new for key in keys_of(o)}
+        frontier = {key for o in new for key in keys_of(o)}
         while frontier:
             known |= frontier
-            hits = self._drains_of(con, frontier)
+            wanted = {hash_key(key): key for key in frontier}
+            hits = self._drains_of(con, wanted.keys())
             frontier = set()
             blob: Blob | None = None
-            for drain, keys in sorted(hits.items()):
+            for drain, hashes in sorted(hits.items()):
                 # In order, so that neighbours that were merged are decoded once.
                 if blob is None or not blob.first <= drain <= blob.last:
                     blob = self._blob(con, drain)
                 if blob is None:
-                    expired |= keys
+                    expired |= hashes
                     continue
-                for key in keys:
-                    for position in blob.by_key.get(key, ()):
+                for hashed in hashes:
+                    for position in blob.by_key.get(wanted[hashed], ()):
                         place = (blob.first, blob.last, position)
                         if place in taken:
                             continue
@@ -128,11 +130,11 @@ class Ledger:
                         observation = blob.observations[position]
                         found.append(observation)
                         if observation.role != "feedback":
-                            frontier |= {hash_key(k) for k in keys_of(observation)} - known
+                            frontier.update(set(keys_of(observation)) - known)
         return Found(found, expired)
 
     def _drains_of(
-        self, con: duckdb.DuckDBPyConnection, keys: set[int]
+        self, con: duckdb.DuckDBPyConnection, keys: Iterable[int]
     ) -> dict[int, set[int]]:
         wanted = pa.table({"key": pa.array(sorted(keys), pa.uint64())})
         con.register("wanted_keys", wanted)
@@ -197,21 +199,17 @@ class Ledger:
         con: duckdb.DuckDBPyConnection,
         drain: int,
         observations: list[Observation],
-        batch: pa.RecordBatch,
     ) -> None:
-        """Stores the observations of one drain, and the keys they are found by.
-
-        `batch` is the same observations as they came out of the spool.
-        """
+        """Stores the observations of one drain, and the keys they are found by."""
         blob = Blob.of(drain, drain, observations)
-        file, size = self._files.write(drain, drain, batch)
+        file, size = self._files.write(drain, drain, observations)
         con.execute(
             "INSERT INTO ledger VALUES (?, ?, now(), ?, ?, ?)",
             [drain, drain, len(observations), size, file],
         )
         keys = pa.table(
             {
-                "key": pa.array(list(blob.by_key), pa.uint64()),
+                "key": pa.array([hash_key(key) for key in blob.by_key], pa.uint64()),
                 "drain": pa.array([drain] * len(blob.by_key), pa.int64()),
             }
         )
@@ -256,7 +254,7 @@ class Ledger:
             con, "SELECT max(arrived_at) FROM ledger WHERE first_drain BETWEEN ? AND ?",
             [first, last],
         )  # fmt: skip
-        file, size = self._files.write(first, last, segments.to_batch(observations))
+        file, size = self._files.write(first, last, observations)
         con.execute("DELETE FROM ledger WHERE first_drain BETWEEN ? AND ?", [first, last])
         con.execute(
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)",
@@ -274,7 +272,12 @@ class Ledger:
 
     def prune(self, con: duckdb.DuckDBPyConnection, window_seconds: float) -> None:
         """Lets go of what arrived longer ago than the window."""
-        con.execute(
-            "DELETE FROM ledger WHERE arrived_at < now() - to_seconds(?)", [window_seconds]
-        )
+        gone = con.execute(
+            "DELETE FROM ledger WHERE arrived_at < now() - to_seconds(?) RETURNING first_drain",
+            [window_seconds],
+        ).fetchall()
+        for (first,) in gone:
+            # What is cached must not know more than what every other process reads.
+            blob = self._cache.pop(first, None)
+            self._cached -= len(blob.observations) if blob is not None else 0
 

@@ -97,7 +97,7 @@ def carries_feedback(observation: Observation) -> bool:
 
 
 def feedback_row(
-    observation: Observation, execution: UUID | None, recorded_us: int
+    observation: Observation, execution: str | None, recorded_us: int
 ) -> dict[str, Any]:
     """The feedback that an observation carries."""
     facts = observation.facts
@@ -109,7 +109,7 @@ def feedback_row(
     own = facts.get("feedback_id")
     name = f"feedback|{observation.trace_id}|{observation.span_id}"
     return {
-        "feedback_id": UUID(str(own)) if own is not None else uuid5(NAMESPACE, name),
+        "feedback_id": str(UUID(str(own)) if own is not None else uuid5(NAMESPACE, name)),
         "target_kind": kind,
         "target_id": target,
         "given_at": observation.end_ns or observation.start_ns,

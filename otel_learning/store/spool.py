@@ -19,13 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
 from otel_learning.errors import StoreError
 from otel_learning.store import segments
 from otel_learning.store.lease import private_directory
 
-_NAME: Final = re.compile(r"^v(\d+)-(\d{20})-(\d+)-(\d+)-([0-9a-f]{8})\.arrow$")
+_NAME: Final = re.compile(r"^v(\d+)-(\d{20})-(\d+)-(\d+)-([0-9a-f]{8})\.json$")
 _counter = itertools.count()
 _STALE_DRAFT_SECONDS: Final = 3600.0
 _FOOTER: Final = b"otel_learning:"
@@ -63,16 +61,15 @@ class Spool:
         self._fsync = fsync
         self._ready = False
 
-    def write(self, batch: pa.RecordBatch) -> Segment:
-        """Puts a batch down for good and returns its segment.
+    def write(self, body: bytes) -> Segment:
+        """Puts a segment's bytes down for good.
 
         Raises OSError where the disk is full or the folder cannot be written; nothing is left
         behind then.
         """
-        body = segments.encode(batch)
         name = (
             f"v{segments.FORMAT}-{time.time_ns():020d}-{os.getpid()}-{next(_counter)}-"
-            f"{secrets.token_hex(4)}.arrow"
+            f"{secrets.token_hex(4)}.json"
         )
         draft = self.folder / (name + ".draft")
         final = self.folder / name
@@ -130,8 +127,8 @@ class Spool:
         """Bytes that wait."""
         return sum(segment.size for segment in self.list())
 
-    def read(self, segment: Segment) -> builtins.list[pa.RecordBatch]:
-        """A segment's batches.
+    def read(self, segment: Segment) -> segments.Contents:
+        """What a segment holds.
 
         Raises:
             StoreError: the file is broken.
@@ -139,7 +136,7 @@ class Spool:
             OSError: it cannot be read now.
         """
         whole = segment.path.read_bytes()
-        body = memoryview(whole)[:-_FOOTER_BYTES]
+        body = whole[:-_FOOTER_BYTES]
         footer = whole[-_FOOTER_BYTES:]
         if not footer.startswith(_FOOTER):
             raise StoreError(f"the segment {segment.path} is cut short")
@@ -147,7 +144,7 @@ class Spool:
             raise StoreError(f"the segment {segment.path} is damaged")
         try:
             return segments.decode(body)
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except ValueError as error:
             raise StoreError(f"the segment {segment.path} is broken: {error}") from error
 
     def remove(self, segment: Segment) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from otel_learning.cli.exits import CommandFailed, say
 from otel_learning.cli.output import print_json, print_table, print_text
+from otel_learning.cli.progress import spinner
 from otel_learning.store.database import LearningDatabase
 
 TIMEOUT_SECONDS: Final = 25.0
@@ -57,7 +58,8 @@ def run(path: Path, *, as_json: bool) -> None:
     """Runs the orchestrator into the store at `path` and prints what came of it."""
     started = time.time()
     say(f"An orchestrator runs, offline, switched on by {_variables(path)}")
-    _orchestrate(path)
+    with spinner("tasks are carried out"):
+        _orchestrate(path)
     database = LearningDatabase(path)
     executions = database.query(_LAST, [started])
     tiers = database.query(_TIERS)
