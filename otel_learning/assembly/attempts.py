@@ -208,7 +208,8 @@ def _drop_wrappers(merged: list[_Seen], lineage: Lineage) -> list[_Seen]:
         members.sort(key=lambda entry: order(entry[0]))
         good = [entry for entry in members if entry[0].status != "error"]
         if observation.status == "error" or len(good) > 1:
-            _fold(members[-1][1], facts)
+            if len(good) < 2:  # what a caller of several sums up is no one call's
+                _fold(members[-1][1], facts)
             dropped.add(key)
         elif good:
             _fold(facts, good[0][1])

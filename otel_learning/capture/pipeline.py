@@ -49,11 +49,13 @@ SIZE_CHECK_SECONDS: Final = 1.0
 EXIT_JOIN_SECONDS: Final = 10.0
 EXIT_DRAIN_SECONDS: Final = 5.0
 """How long a shutdown waits for a store that another program holds; the data are safe anyway."""
+UNUSABLE_RETRY_SECONDS: Final = 1.0
+"""How long a flush tries a store that is not locked, but cannot be used."""
 LOSSES_KEPT: Final = 256
 """Kinds of losses counted apart in memory."""
 
 _pipelines: dict[str, Pipeline] = {}
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()
 _live: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 _said: set[str] = set()
 """Problems with settings that were named in this process: one warning each."""
@@ -110,7 +112,8 @@ class Pipeline:
     def _reset(self) -> None:
         """State that must not cross a fork: locks, threads, and what they count."""
         self._condition = threading.Condition()
-        self._prepare_lock = threading.Lock()
+        # A signal handler that shuts a provider down may interrupt whoever holds one of these.
+        self._prepare_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._recorded = 0
@@ -118,7 +121,9 @@ class Pipeline:
         """Observations recorded, and how many of them are known to be in the store."""
         self._pending_since = 0.0
         self._settle_at: float | None = None
-        self._losses_lock = threading.Lock()
+        self._locked = False
+        """Whether the last drain failed because somebody else had the store."""
+        self._losses_lock = threading.RLock()
         self._losses: Counter[str] = Counter()
         self._spool_size = 0
         self._size_check_at = 0.0
@@ -359,11 +364,7 @@ class Pipeline:
             if self._drainer is None:
                 self._drainer = Drainer(
                     self.path,
-                    DrainSettings(
-                        correlation_window_seconds=self.settings.correlation_window,
-                        settle_after_seconds=self.settings.settle_after,
-                        ledger_window_seconds=self.settings.ledger_window,
-                    ),
+                    DrainSettings.of(self.settings),
                 )
             return self._drainer
 
@@ -376,6 +377,7 @@ class Pipeline:
         with self._condition:
             # Counted before the drain lists the spool: all of these are in it, or in the store.
             recorded = self._recorded
+            self._locked = False
             if self._pending >= DRAIN_OBSERVATIONS:
                 unless_within_seconds = 0.0
         try:
@@ -388,6 +390,7 @@ class Pipeline:
             )
         except StoreLockedError as error:
             self.holder = error.holder
+            self._locked = True
             self._warned.warning("otel_learning: %s", error)
             return False
         except SchemaVersionError as error:
@@ -402,6 +405,8 @@ class Pipeline:
             self._warned.exception("otel_learning: draining failed; it is tried again")
             return False
         if report.skipped:
+            if not unless_within_seconds:  # nothing waited: somebody else has drained it
+                self._note_drained(recorded)
             return True
         self.holder = None
         for broken in report.broken[:100]:
@@ -411,6 +416,11 @@ class Pipeline:
                 "otel_learning: %d segments were written by a newer release; they wait for it",
                 report.unknown_format,
             )
+        if report.unreadable:
+            self._warned.warning(
+                "otel_learning: %d segments cannot be read; they wait", report.unreadable
+            )
+            return False
         if not report.waiting:
             self._note_drained(recorded)
         with self._condition:
@@ -440,8 +450,12 @@ class Pipeline:
         with own_thread_context():
             while True:
                 left = max(0.0, deadline - time.monotonic())
-                if self._try_drain(left, left) and self._drained >= recorded:
+                moved = self._try_drain(left, left)
+                if moved and self._drained >= recorded:
                     return True
+                if not moved and not self._locked:
+                    # A disk that is full or a folder in the file's place does not pass at once.
+                    deadline = min(deadline, time.monotonic() + UNUSABLE_RETRY_SECONDS)
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(min(0.05, max(0.0, deadline - time.monotonic())))
@@ -456,7 +470,8 @@ class Pipeline:
                 del _pipelines[str(self.path)]
         self.force_flush(min(timeout_seconds, EXIT_DRAIN_SECONDS))
         if last:
-            self.stop(max(0.0, deadline - time.monotonic()))
+            left = max(0.0, deadline - time.monotonic())
+            self.stop(min(left, EXIT_DRAIN_SECONDS))
 
     def stop(self, timeout_seconds: float) -> None:
         with self._condition:
@@ -494,7 +509,7 @@ def _stop_at_exit() -> None:
 
 def _after_fork_in_child() -> None:
     global _registry_lock
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     for pipeline in list(_live):
         pipeline.after_fork()
 

@@ -11,6 +11,8 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import SpanProcessor
@@ -28,6 +30,7 @@ logger = logging.getLogger("otel_learning")
 
 SPOOL_OBSERVATIONS: Final = 512
 SPOOL_SECONDS: Final = 0.2
+SPOOL_LOCK_SECONDS: Final = 2.0
 BUFFER_OBSERVATIONS: Final = 100_000
 """Observations held in memory at most, some 100 MB; further ones are counted as lost."""
 
@@ -53,10 +56,12 @@ class LearningSpanProcessor(SpanProcessor):
         _live.add(self)
 
     def _reset(self) -> None:
-        self._buffer: list[Observation] = []
-        self._lock = threading.Lock()
-        self._spool_lock = threading.Lock()
-        self._full = threading.Event()
+        # A signal handler that shuts a provider down may interrupt whoever holds a lock here, so
+        # the thread and the application share none but the one that is waited for with a bound.
+        self._buffer: deque[Observation] = deque()
+        self._start_lock = threading.RLock()
+        self._spool_lock = threading.RLock()
+        self._full: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -78,12 +83,21 @@ class LearningSpanProcessor(SpanProcessor):
 
     def _keep(self, observation: Observation) -> str | None:
         """Puts it into the buffer; returns why not, where it cannot."""
-        with self._lock:
-            if self._closed:
-                return "span after shutdown"
-            if len(self._buffer) >= BUFFER_OBSERVATIONS:
-                return "processor's buffer full"
-            self._buffer.append(observation)
+        if self._closed:
+            return "span after shutdown"
+        if len(self._buffer) >= BUFFER_OBSERVATIONS:
+            return "processor's buffer full"
+        self._buffer.append(observation)
+        if self._thread is None:
+            self._start()
+        if len(self._buffer) == SPOOL_OBSERVATIONS:
+            self._full.put(None)
+        if self._closed:  # since the first look; the last spooling may not have seen this one
+            self._spool()
+        return None
+
+    def _start(self) -> None:
+        with self._start_lock:
             if self._thread is None:
                 thread = threading.Thread(
                     target=self._run, name="otel_learning spool", daemon=True
@@ -92,15 +106,12 @@ class LearningSpanProcessor(SpanProcessor):
                 with contextlib.suppress(RuntimeError):
                     thread.start()
                     self._thread = thread
-            if len(self._buffer) >= SPOOL_OBSERVATIONS:
-                self._full.set()
-        return None
 
     def _run(self) -> None:
         with own_thread_context():
             while not self._closed:
-                self._full.wait(SPOOL_SECONDS)
-                self._full.clear()
+                with contextlib.suppress(Empty):
+                    self._full.get(timeout=SPOOL_SECONDS)
                 self._spool()
 
     def _spool(self) -> None:
@@ -108,15 +119,21 @@ class LearningSpanProcessor(SpanProcessor):
         if pipeline is None:
             return
         # One at a time, so that what a caller of force_flush waits for is down when it returns.
-        with self._spool_lock:
-            with self._lock:
-                taken, self._buffer = self._buffer, []
+        alone = self._spool_lock.acquire(timeout=SPOOL_LOCK_SECONDS)
+        try:
+            taken: list[Observation] = []
+            with contextlib.suppress(IndexError):
+                while True:
+                    taken.append(self._buffer.popleft())
             if not taken:
                 return
             try:
                 pipeline.record(taken)
             except Exception as error:  # the thread must live on
                 pipeline.count_loss("batch that could not be spooled", len(taken), error)
+        finally:
+            if alone:
+                self._spool_lock.release()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """True once every span that ended before can be queried."""
@@ -131,11 +148,10 @@ class LearningSpanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         """Stores what waits."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._full.set()
+        if self._closed:
+            return
+        self._closed = True
+        self._full.put(None)
         try:
             self._spool()
             if self._pipeline is not None:

@@ -86,13 +86,13 @@ def from_store(
         raise CommandFailed(f"the store {database.path} holds no execution with {given}")
     traces = sorted({trace for record in records for trace in record.trace_ids})
     observations = database.observations(task_id=records[0].task_id, trace_ids=traces)
-    if not observations:
-        raise CommandFailed(
-            f"the observations of {given} have left the ledger",
-            f"they are kept for {chosen.ledger_window / 86_400:g} days; the record stays: "
-            f'otel-learning query "FROM executions"',
-        )
     found = explain_observations(observations, chosen.correlation_window)
     wanted = {str(record.execution_id) for record in records}
     found["executions"] = [e for e in found["executions"] if str(e["execution_id"]) in wanted]
+    if not found["executions"]:
+        raise CommandFailed(
+            f"the observations of {given} have left the ledger",
+            f"they are kept for {chosen.ledger_window / 86_400:g} days; the record stays: "
+            'otel-learning query "FROM executions"',
+        )
     return found

@@ -46,9 +46,5 @@ def open_store(db: Path | None, *, create: bool = False) -> LearningDatabase:
     return LearningDatabase(
         chosen.path,
         create=create,
-        settings=DrainSettings(
-            correlation_window_seconds=chosen.correlation_window,
-            settle_after_seconds=chosen.settle_after,
-            ledger_window_seconds=chosen.ledger_window,
-        ),
+        settings=DrainSettings.of(chosen),
     )

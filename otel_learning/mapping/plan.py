@@ -136,9 +136,16 @@ class Planner:
                 key_matches(key, alias) for alias in profile.requires for key in keys
             ):
                 continue
+            claimed: dict[str, str] = {}
             for fact, alias, strong in _aliases(profile):
                 if profile.normalised:
-                    hits = [key for key in open_keys if matches(normal[key], alias)]
+                    # By convention a key holds one fact: an estimated cost is no cost.
+                    hits = [
+                        key
+                        for key in open_keys
+                        if matches(normal[key], alias)
+                        and (claimed.setdefault(key, fact) == fact or fact == "error_message")
+                    ]
                 elif "*" in alias:
                     hits = [key for key in keys if key_matches(key, alias)]
                 else:

@@ -33,9 +33,9 @@ _SECRET: Final = re.compile(
 
 
 _SIGNS: Final = (
-    "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "key", "gh", "glpat", "xox", "akia", "asia", "agpa",
-    "aroa", "aida", "aiza", "ya29", "hf_", "npm_", "pypi-", "eyj", "bearer", "basic", "://", "pass",
-    "secret", "token", "auth",
+    "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "key", "gh", "github_pat_", "glpat", "xox", "akia",
+    "asia", "agpa", "aroa", "aida", "aiza", "ya29", "hf_", "npm_", "pypi-", "eyj", "bearer",
+    "basic", "://", "pass", "secret", "token", "auth",
 )  # fmt: skip
 """One of these is in every text that `_SECRET` matches; looking for them is much cheaper."""
 
@@ -43,7 +43,8 @@ _SIGNS: Final = (
 def mask(found: str) -> str:
     """The text with every recognised credential replaced by `[masked]`."""
     # Ordinary words end the search here: a credential is long, or follows a sign.
-    if ":" not in found and "=" not in found and max(map(len, found.split()), default=0) < 12:
+    signless = ":" not in found and "=" not in found and "-----" not in found
+    if signless and max(map(len, found.split()), default=0) < 12:
         return found
     lowered = found.lower()
     return _SECRET.sub(MASK, found) if any(sign in lowered for sign in _SIGNS) else found

@@ -15,6 +15,7 @@ from otel_learning.errors import InputError, StoreError, StoreMissingError
 from otel_learning.mapping.privacy import mask
 from otel_learning.observation import Facts, Observation
 from otel_learning.records import Attempt, ExecutionRecord, FeedbackRecord
+from otel_learning.settings import load as load_settings
 from otel_learning.store import lease, segments
 from otel_learning.store.drain import Drainer, DrainSettings, ensure_store
 from otel_learning.store.ledger import Ledger
@@ -58,7 +59,7 @@ class LearningDatabase:
     ) -> None:
         self.path = Path(path).expanduser().resolve()
         self._timeout = timeout_seconds
-        self._drainer = Drainer(self.path, settings)
+        self._drainer = Drainer(self.path, settings or DrainSettings.of(load_settings()[0]))
         if not self.path.exists():
             waiting = Spool(self.path).list()
             if not create and not waiting:
@@ -227,7 +228,7 @@ class LearningDatabase:
             "feedback_target": feedback.target_id,
             "feedback_accepted": feedback.accepted,
             "feedback_rating": feedback.rating,
-            "feedback_comment": mask(feedback.comment) if feedback.comment else None,
+            "feedback_comment": _storable(feedback.comment),
             "feedback_source": feedback.source,
             "feedback_quality": feedback.quality_score,
             "feedback_revoked": feedback.revoked or None,
@@ -246,11 +247,18 @@ class LearningDatabase:
             start_ns=given_ns,
             end_ns=given_ns,
             # What was said last stands: a later record of the same id has the higher revision.
-            revision=min(2**31 - 1, time.time_ns() // 10**9),
+            revision=time.time_ns() // 1000,
             facts={name: value for name, value in facts.items() if value is not None},
         )
         Spool(self.path).write(segments.encode([observation]))
         return feedback.feedback_id
+
+
+def _storable(comment: str | None) -> str | None:
+    """A comment as the setting `content` lets it be stored: masked, or not at all."""
+    if not comment or load_settings()[0].content == "none":
+        return None
+    return mask(comment)
 
 
 def _record(row: dict[str, Any]) -> ExecutionRecord:

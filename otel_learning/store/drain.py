@@ -31,9 +31,12 @@ from otel_learning.store.spool import Segment, Spool
 if TYPE_CHECKING:
     import duckdb
 
-TRANSACTION_OBSERVATIONS: Final = 50_000
+    from otel_learning.settings import Settings
+
+TRANSACTION_OBSERVATIONS: Final = 10_000
 """Observations moved in one transaction; bounds its memory."""
 HOUSEKEEPING_SECONDS: Final = 60.0
+BREATH_SECONDS: Final = 0.002
 
 Failpoint = Callable[[str], None]
 
@@ -52,6 +55,10 @@ class DrainSettings:
     settle_after_seconds: float = 300.0
     ledger_window_seconds: float = 7 * 86_400.0
 
+    @classmethod
+    def of(cls, chosen: Settings) -> DrainSettings:
+        return cls(chosen.correlation_window, chosen.settle_after, chosen.ledger_window)
+
 
 @dataclass(slots=True)
 class DrainReport:
@@ -64,6 +71,8 @@ class DrainReport:
     unknown_format: int = 0
     waiting: int = 0
     """Segments that were left for the next drain, because the time was over."""
+    unreadable: int = 0
+    """Segments that could not be read now, though they may be sound; they wait."""
     skipped: bool = False
     """Nothing was done, because somebody else had drained a moment ago."""
     late: int = 0
@@ -83,6 +92,23 @@ class _Reading:
     broken: list[dict[str, Any]] = field(default_factory=list)
 
 
+class _Breather:
+    """Hands the interpreter over every other millisecond.
+
+    A thread that computes keeps it for 5 ms at a time (sys.getswitchinterval), and an
+    application's task that takes one would feel each of them.
+    """
+
+    def __init__(self) -> None:
+        self._since = 0.0
+
+    def __call__(self) -> None:
+        now = time.perf_counter()
+        if now - self._since > BREATH_SECONDS:
+            time.sleep(0)
+            self._since = time.perf_counter()
+
+
 class Drainer:
     """Drains one store; it keeps the ledger's cache between drains."""
 
@@ -93,6 +119,7 @@ class Drainer:
         self._ledger = Ledger(path)
         self._housekept = 0.0
         self._last_drain = -1
+        self._breathe = _Breather()
         self._settle_at = 0.0
         """When something open may be due, in monotonic seconds; 0 where that is not known yet."""
 
@@ -223,13 +250,15 @@ class Drainer:
             except FileNotFoundError:
                 continue
             except OSError:
-                continue  # it cannot be read now; it waits, and the others go in
+                report.unreadable += 1  # it waits, and the others go in
+                continue
             except Exception as error:
                 if not _lies_in_the_data(error):
                     raise
                 report.broken.append(self.spool.set_aside(segment))
                 reading.broken.append({"reason": "broken segment", "count": 1})
                 continue
+            self._breathe()
             reading.taken.append(segment)
             reading.observations += contents.observations
             reading.losses += contents.notes.get("losses", [])
@@ -297,13 +326,17 @@ class Drainer:
         everything = [*old, *telling, *ancestors]
         kept = ancestry.needed(everything) - {o.key for o in old if o.role == "ancestor"}
         promoted = {o.key: o for o in ancestors if o.key in kept}
-        if telling or promoted:
-            self._ledger.append(con, drain, [*telling, *promoted.values()])
         correlation = correlate(everything, self._settings.correlation_window_seconds)
+        fresh = _within_limits(telling, correlation.groups)
+        if fresh or promoted:
+            self._ledger.append(con, drain, [*fresh, *promoted.values()])
         if found.expired:
             self._count_on(con, correlation.groups, found.expired, traces)
         now = int(time.time() * 1e6)
-        assembled = [(assemble(group, price, error_type), group) for group in correlation.groups]
+        assembled = []
+        for group in correlation.groups:
+            assembled.append((assemble(group, price, error_type), group))
+            self._breathe()
         self._replace(con, [a for a, _ in assembled], old, now)
         said = [
             rows.feedback_row(o, item.execution["execution_id"], now)
@@ -314,7 +347,7 @@ class Drainer:
         orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
         _replace_feedback(con, [row for row in (*said, *orphans) if row is not None])
         _resolve_orphans(con, [row for row in orphans if row is not None])
-        lost = sum(group.overflow for group in correlation.groups)
+        lost = len(telling) - len(fresh)
         if lost:
             _record_losses(con, [{"reason": "over 20,000 observations in one execution",
                                   "count": lost}])  # fmt: skip
@@ -454,8 +487,9 @@ class Drainer:
         report.open_executions = int(still_open) - int(due)
 
     def _keep_house(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Lets go, once a minute, of what has had its time."""
-        if time.monotonic() - self._housekept < HOUSEKEEPING_SECONDS and self._housekept:
+        """Lets go of what has had its time: once a minute, or when it has become much."""
+        rested = time.monotonic() - self._housekept < HOUSEKEEPING_SECONDS and self._housekept
+        if rested and not self._ledger.crumbles:
             return
         self._housekept = time.monotonic()
         with _transaction(con):
@@ -581,6 +615,24 @@ WITH wanted AS (
     ) e ON w.target_kind IN ('trace_id', 'span_id')
         AND e.trace_id = split_part(w.target_id, ':', 1)
 ), """ + _CHOOSE
+
+
+def _within_limits(telling: list[Observation], groups: list[Group]) -> list[Observation]:
+    """Leaves out what an overfull execution could not take: the ledger must not grow by it.
+
+    Otherwise every later drain would read it all back, for a task id that never ends.
+    """
+    full = [group for group in groups if group.overflow]
+    if not full:
+        return telling
+    taken = {o.key for group in full for o in group.observations}
+    traces = {o.trace_id for group in full for o in group.observations}
+    tasks = {group.task_id for group in full}
+    return [
+        o for o in telling
+        if o.role == "feedback" or o.key in taken
+        or (o.trace_id not in traces and o.facts.get("task_id", "") not in tasks)
+    ]  # fmt: skip
 
 
 def one_per_trace(plain: list[Observation]) -> list[Observation]:

@@ -24,7 +24,7 @@ from otel_learning.store.ledger_files import LedgerFiles
 if TYPE_CHECKING:
     import duckdb
 
-CACHED_OBSERVATIONS: Final = 20_000
+CACHED_OBSERVATIONS: Final = 10_000
 """Decoded observations kept in memory between drains."""
 SMALL_FILE_BYTES: Final = 64 * 1024
 MERGED_FILE_BYTES: Final = 512 * 1024
@@ -100,6 +100,12 @@ class Ledger:
         self._cache: OrderedDict[int, Blob] = OrderedDict()
         """By the first drain of each blob; the least recently used one first."""
         self._cached = 0
+        self._small = 0
+
+    @property
+    def crumbles(self) -> bool:
+        """Whether this process has written many small files since it last merged some."""
+        return self._small >= MERGE_AT
 
     def connected(self, con: duckdb.DuckDBPyConnection, new: list[Observation]) -> Found:
         """Everything stored that hangs together with `new`, by trace, task or joining key."""
@@ -203,6 +209,7 @@ class Ledger:
         """Stores the observations of one drain, and the keys they are found by."""
         blob = Blob.of(drain, drain, observations)
         file, size = self._files.write(drain, drain, observations)
+        self._small += size < SMALL_FILE_BYTES
         con.execute(
             "INSERT INTO ledger VALUES (?, ?, now(), ?, ?, ?)",
             [drain, drain, len(observations), size, file],
@@ -227,6 +234,7 @@ class Ledger:
 
     def merge_small(self, con: duckdb.DuckDBPyConnection) -> None:
         """Merges small files into one, once there are many: a small one compresses badly."""
+        self._small = 0
         rows = con.execute(
             "SELECT first_drain, last_drain, size_bytes, file FROM ledger "
             "WHERE size_bytes < ? ORDER BY first_drain", [SMALL_FILE_BYTES],

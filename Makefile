@@ -1,0 +1,55 @@
+# Developer commands. `make demo` and `make test` need Python 3.11 or newer with pip, and nothing
+# else: they make an environment in .venv first.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test quick lint format types contracts docs docs-check check clean
+
+help:  ## Show these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## Make the environment in .venv
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto]" --group dev
+	@touch $(READY)
+
+demo: $(READY)  ## Run the offline demo and show what it learned
+	@$(VENV)/bin/otel-learning demo
+
+test: $(READY)  ## Run every test, those of docs, examples and import contracts too
+	$(RUN) -m pytest
+
+quick: $(READY)  ## Run the tests that are fast
+	$(RUN) -m pytest -m "not slow" -x
+
+lint: $(READY)  ## Check style and formatting
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(READY)  ## Format the code
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+types: $(READY)  ## Check types
+	$(RUN) -m mypy
+
+contracts: $(READY)  ## Check which package may import which
+	$(VENV)/bin/lint-imports
+
+docs: $(READY)  ## Write the generated reference pages anew
+	$(RUN) docs/generate.py
+
+docs-check: $(READY)  ## Say which generated page is out of date
+	$(RUN) docs/generate.py --check
+
+check: lint types contracts docs-check test  ## Everything that has to hold before a merge
+
+clean:  ## Remove the environment and what tools left behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

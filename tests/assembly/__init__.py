@@ -1,0 +1,1 @@
+"""Which observations are one execution, and what they say together."""

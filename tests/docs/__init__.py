@@ -1,0 +1,1 @@
+"""Tests that README, docs and reference pages are true."""

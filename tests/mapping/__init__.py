@@ -1,0 +1,1 @@
+"""What one span or log event tells."""

@@ -1,0 +1,1 @@
+"""What the recorded spans of real producers come to, measured against what really happened."""
