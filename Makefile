@@ -5,9 +5,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+ORCHESTRATORS := .venv-orchestrators
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick lint format types contracts docs docs-check check clean
+.PHONY: help install demo test quick matrix lint format types contracts docs docs-check check clean
 
 help:  ## Show these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,14 +21,23 @@ $(READY): pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto]" --group dev
 	@touch $(READY)
 
+# Released orchestrators, unmodified; tests/orchestrators runs them.
+$(ORCHESTRATORS)/.ready: pyproject.toml tests/orchestrators/requirements.txt
+	$(PYTHON) -m venv $(ORCHESTRATORS)
+	$(ORCHESTRATORS)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/orchestrators/requirements.txt
+	@touch $@
+
 demo: $(READY)  ## Run the offline demo and show what it learned
 	@$(VENV)/bin/otel-learning demo
 
-test: $(READY)  ## Run every test, those of docs, examples and import contracts too
+test: $(READY) $(ORCHESTRATORS)/.ready  ## Run every test, those of docs, examples and import contracts too
 	$(RUN) -m pytest
 
 quick: $(READY)  ## Run the tests that are fast
 	$(RUN) -m pytest -m "not slow" -x
+
+matrix: $(READY)  ## Run contract and durability tests under other releases of Python, DuckDB, the SDK
+	$(RUN) -m tests.matrix.run
 
 lint: $(READY)  ## Check style and formatting
 	$(RUN) -m ruff check .
@@ -52,4 +62,4 @@ docs-check: $(READY)  ## Say which generated page is out of date
 check: lint types contracts docs-check test  ## Everything that has to hold before a merge
 
 clean:  ## Remove the environment and what tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_learning.capture.quiet import RateLimited, own_thread_context
+from otel_learning.store.handover import Handover
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -123,6 +124,7 @@ class Pipeline:
         self._settle_at: float | None = None
         self._locked = False
         """Whether the last drain failed because somebody else had the store."""
+        self._handover = Handover()
         self._losses_lock = threading.RLock()
         self._losses: Counter[str] = Counter()
         self._spool_size = 0
@@ -248,7 +250,10 @@ class Pipeline:
             refused = len(observations) - len(fitting)
             self.count_loss("observation that could not be encoded", refused, error)
             observations = fitting
-        return len(observations), spool.write(body).size
+        segment = spool.write(body)
+        if not given and self.settings.drain == "on":
+            self._handover.put(segment.name, list(observations))
+        return len(observations), segment.size
 
     def _over_limit(self, spool: Spool) -> bool:
         now = time.monotonic()
@@ -362,10 +367,8 @@ class Pipeline:
 
         with self._prepare_lock:
             if self._drainer is None:
-                self._drainer = Drainer(
-                    self.path,
-                    DrainSettings.of(self.settings),
-                )
+                chosen = DrainSettings.of(self.settings)
+                self._drainer = Drainer(self.path, chosen, self._handover)
             return self._drainer
 
     def _try_drain(

@@ -37,6 +37,7 @@ _ROUTING: Final = frozenset(
      "complexity_score")
 )  # fmt: skip
 _CALLING: Final = frozenset(("requested_model", "response_model", "response_id"))
+_FAILED_CALL: Final = frozenset(("requested_model", "purpose"))
 _ANSWERING: Final = frozenset(
     ("response_model", "response_id", "provider", "input_tokens", "output_tokens",
      "attempt_number", "finish")
@@ -188,6 +189,8 @@ class Mapper:
                 if explicit is not None:
                     break
         explicit = explicit or traits.role
+        if failed and explicit is None and _FAILED_CALL <= facts.keys():
+            explicit = "call"  # it has nothing of an answer, and yet it is one
         if events:
             strong |= self._read_events(events, facts, failed, sources)
         if links or not _FEEDBACK.isdisjoint(facts):
@@ -214,6 +217,11 @@ class Mapper:
             named = class_in(described)
             if named:
                 facts.setdefault("error_class", named)
+        if "quality_score" in facts:
+            if "feedback_target" in facts:
+                facts.setdefault("feedback_quality", facts.pop("quality_score"))
+            else:  # an evaluation stands over the score of a thumb
+                facts.pop("feedback_quality", None)
         user = facts.pop("user_hash", None)
         if user is not None and self._hash_user is not None:
             facts["user_hash"] = self._hash_user(str(user))
@@ -479,7 +487,7 @@ def _name_failure(given: Mapping[str, Any], plan: Plan, facts: Facts) -> None:
 
 
 def _copy_metadata(given: Mapping[str, Any], keys: tuple[str, ...], facts: Facts) -> None:
-    copied = {}
+    copied: dict[str, Any] = {}
     for key in keys:
         value = given.get(key)
         if isinstance(value, str):

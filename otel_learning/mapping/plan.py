@@ -186,10 +186,10 @@ class Planner:
         )
 
     def _named_after(self, scope: str, found: dict[str, list[Candidate]]) -> str | None:
-        """The profile of the scope, else the one that most keys were read by."""
-        for profile in self._profiles:
-            if any(matches(scope, pattern) for pattern in profile.scopes):
-                return profile.name
+        """The profile that names the scope most closely, else the one most keys were read by."""
+        named = [(p.name, s) for p in self._profiles for s in p.scopes if matches(scope, s)]
+        if named:
+            return max(named, key=lambda entry: len(entry[1]))[0]
         used = [candidate.profile for several in found.values() for candidate in several]
         order = {profile.name: position for position, profile in enumerate(self._profiles)}
         return min(used, key=lambda n: (-used.count(n), order.get(n, 99))) if used else None

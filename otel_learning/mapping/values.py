@@ -49,6 +49,8 @@ _REJECTED_WORDS: Final = frozenset(
     "rejected reject declined bad poor thumbs_down thumbsdown down negative dislike disliked no "
     "false 0 -1 unhelpful incorrect".split()
 )
+_TRUTH: Final[dict[float, bool]] = {0: False, 1: True}
+_VERDICT: Final[dict[float, bool]] = {1: True, 0: False, -1: False}
 _PLACEHOLDERS: Final = frozenset(
     ("", "unknown", "none", "null", "nil", "n/a", "na", "undefined", "-", "?", "{}", "[]")
 )
@@ -151,7 +153,7 @@ def boolean(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return {0: False, 1: True}.get(value)
+        return _TRUTH.get(value)
     if isinstance(value, str):
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
             value.strip().lower()
@@ -183,7 +185,7 @@ def outcome(value: Any) -> bool | None:
 def acceptance(value: Any) -> bool | None:
     """True for a verdict that accepts, False for one that rejects, None for one that does not."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return {1: True, 0: False, -1: False}.get(value)
+        return _VERDICT.get(value)
     if isinstance(value, bool):
         return value
     word = _word(value)
@@ -277,6 +279,9 @@ _CONVERSIONS: Final[dict[str, Convert]] = {
     "cpu_time_seconds": amount,
     "peak_memory_mb": amount,
 }
+_BY_KIND: Final[dict[str, Convert]] = {
+    "text": text, "integer": count, "number": number, "boolean": boolean,
+}  # fmt: skip
 
 
 def conversion(fact: str, key: str) -> Convert:
@@ -286,13 +291,19 @@ def conversion(fact: str, key: str) -> Convert:
         kind = FACTS[fact]
         if fact in _FREE_TEXT:
             return free_text
-        return {"text": text, "integer": count, "number": number, "boolean": boolean}[kind]
+        return _BY_KIND[kind]
     last = re.split(r"[._]", key.lower())[-1]
     for unit, factor in _SCALES.get(fact, ()):
         if last == unit:
-            return lambda value: (
-                None if (found := amount(value)) is None else found * factor
-            )
+            return _scaled(factor)
+    return convert
+
+
+def _scaled(factor: float) -> Convert:
+    def convert(value: Any) -> float | None:
+        found = amount(value)
+        return None if found is None else found * factor
+
     return convert
 
 

@@ -25,6 +25,7 @@ from otel_learning.mapping.outcome import error_type
 from otel_learning.mapping.pricing import price
 from otel_learning.observation import Observation
 from otel_learning.store import ancestry, lease, rows, schema, segments
+from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Found, Ledger, hash_key
 from otel_learning.store.spool import Segment, Spool
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 TRANSACTION_OBSERVATIONS: Final = 10_000
 """Observations moved in one transaction; bounds its memory."""
+MORE_SEGMENTS: Final = 4
 HOUSEKEEPING_SECONDS: Final = 60.0
 BREATH_SECONDS: Final = 0.002
 
@@ -54,10 +56,13 @@ class DrainSettings:
     correlation_window_seconds: float = 3600.0
     settle_after_seconds: float = 300.0
     ledger_window_seconds: float = 7 * 86_400.0
+    fsync: bool = False
 
     @classmethod
     def of(cls, chosen: Settings) -> DrainSettings:
-        return cls(chosen.correlation_window, chosen.settle_after, chosen.ledger_window)
+        return cls(
+            chosen.correlation_window, chosen.settle_after, chosen.ledger_window, chosen.fsync
+        )
 
 
 @dataclass(slots=True)
@@ -112,11 +117,17 @@ class _Breather:
 class Drainer:
     """Drains one store; it keeps the ledger's cache between drains."""
 
-    def __init__(self, path: Path, settings: DrainSettings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: DrainSettings | None = None,
+        handover: Handover | None = None,
+    ) -> None:
         self.path = path
+        self._handover = handover or Handover()
         self.spool = Spool(path)
         self._settings = settings or DrainSettings()
-        self._ledger = Ledger(path)
+        self._ledger = Ledger(path, self._settings.fsync)
         self._housekept = 0.0
         self._last_drain = -1
         self._breathe = _Breather()
@@ -179,8 +190,16 @@ class Drainer:
         waiting = self.spool.list()
         report.unknown_format = sum(1 for s in waiting if s.format > segments.FORMAT)
         waiting = [s for s in waiting if s.format <= segments.FORMAT]
+        seen = {segment.name for segment in waiting}
         while waiting:
             waiting = self._drain_some(con, waiting, report)
+            if not waiting:
+                # Many that came meanwhile go in too: opening and closing the file costs as much
+                # as some thousand observations.
+                fresh = [s for s in self.spool.list() if s.name not in seen]
+                fresh = [s for s in fresh if s.format <= segments.FORMAT]
+                waiting = fresh if len(fresh) >= MORE_SEGMENTS else []
+                seen |= {segment.name for segment in waiting}
             if until is not None and time.monotonic() >= until:
                 break
         report.waiting = len(waiting)
@@ -245,8 +264,11 @@ class Drainer:
             if segment.name in reading.stored:
                 reading.taken.append(segment)
                 continue
+            handed = self._handover.take(segment.name)
             try:
-                contents = self.spool.read(segment)
+                contents = (
+                    self.spool.read(segment) if handed is None else segments.Contents(handed, {})
+                )
             except FileNotFoundError:
                 continue
             except OSError:
@@ -324,7 +346,9 @@ class Drainer:
         traces = {o.trace_id for o in (*telling, *old) if o.trace_id is not None}
         ancestors = ancestry.load(con, traces)
         everything = [*old, *telling, *ancestors]
-        kept = ancestry.needed(everything) - {o.key for o in old if o.role == "ancestor"}
+        kept: set[tuple[str | None, str]] = set()
+        if ancestors:
+            kept = ancestry.needed(everything) - {o.key for o in old if o.role == "ancestor"}
         promoted = {o.key: o for o in ancestors if o.key in kept}
         correlation = correlate(everything, self._settings.correlation_window_seconds)
         fresh = _within_limits(telling, correlation.groups)
@@ -556,7 +580,8 @@ def _replace_feedback(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]
             con.unregister("said")
         rows.insert(con, "feedback", table, rows.FEEDBACK)
     waiting = lease.one(con, "SELECT count(*) FROM feedback "
-        "WHERE target_kind IN ('session_id', 'response_id', 'execution_id')"
+        "WHERE target_kind IN ('session_id', 'response_id', 'execution_id') "
+        "OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))"
     )
     if waiting and waiting[0]:
         con.execute(_RESOLVE_INDIRECT)
@@ -566,6 +591,7 @@ _INDIRECT: Final = """
 WITH wanted AS (
     SELECT feedback_id, target_kind, target_id, given_at FROM feedback
     WHERE target_kind IN ('session_id', 'response_id', 'execution_id')
+        OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))
 ), known AS (
     SELECT execution_id, session_id, ended_at FROM settled_executions
     UNION ALL SELECT execution_id, session_id, ended_at FROM open_executions
@@ -574,6 +600,11 @@ WITH wanted AS (
 ), candidate AS (
     SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
     FROM wanted w JOIN known k ON w.target_kind = 'session_id' AND k.session_id = w.target_id
+    UNION ALL
+    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
+    FROM wanted w
+    JOIN attempts a ON w.target_kind = 'span_id' AND a.span_id = w.target_id
+    JOIN known k ON k.execution_id = a.execution_id
     UNION ALL
     SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
     FROM wanted w

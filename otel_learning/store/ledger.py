@@ -95,8 +95,8 @@ class Found:
 class Ledger:
     """Reads and writes the ledger over one connection; the cache outlives it."""
 
-    def __init__(self, store: Path) -> None:
-        self._files = LedgerFiles(store)
+    def __init__(self, store: Path, fsync: bool = False) -> None:
+        self._files = LedgerFiles(store, fsync)
         self._cache: OrderedDict[int, Blob] = OrderedDict()
         """By the first drain of each blob; the least recently used one first."""
         self._cached = 0

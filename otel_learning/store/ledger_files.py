@@ -30,8 +30,9 @@ _LARGEST: Final = 2**30
 class LedgerFiles:
     """Writes and reads whole files; what they mean is in the table `ledger`."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, fsync: bool = False) -> None:
         self.folder = store.with_name(store.name + ".ledger")
+        self._fsync = fsync
 
     def write(self, first: int, last: int, observations: Sequence[Observation]) -> tuple[str, int]:
         """Puts observations down and returns the file's name and size in bytes."""
@@ -44,15 +45,24 @@ class LedgerFiles:
         )
         try:
             segments.write_all(descriptor, packed)
+            if self._fsync:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         return name, len(packed)
 
     def read(self, name: str) -> list[Observation] | None:
-        """The observations of a file; None where it is gone or broken."""
+        """The observations of a file; None where it is gone or broken.
+
+        Raises OSError where it cannot be read now: what is in it is not lost.
+        """
         try:
-            return segments.decode(unpack((self.folder / name).read_bytes())).observations
-        except (OSError, ValueError):
+            packed = (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return segments.decode(unpack(packed)).observations
+        except ValueError:
             return None
 
     def keep_only(self, named: set[str]) -> None:

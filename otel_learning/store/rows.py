@@ -92,6 +92,14 @@ _SAYS: Final = frozenset(
 )  # fmt: skip
 
 
+def _feedback_id(own: object, name: str) -> str:
+    """The id that was given with it, where that is one; else one made of where it was said."""
+    try:
+        return str(UUID(str(own)))
+    except ValueError:
+        return str(uuid5(NAMESPACE, name))
+
+
 def carries_feedback(observation: Observation) -> bool:
     return not _SAYS.isdisjoint(observation.facts)
 
@@ -109,7 +117,7 @@ def feedback_row(
     own = facts.get("feedback_id")
     name = f"feedback|{observation.trace_id}|{observation.span_id}"
     return {
-        "feedback_id": str(UUID(str(own)) if own is not None else uuid5(NAMESPACE, name)),
+        "feedback_id": _feedback_id(own, name),
         "target_kind": kind,
         "target_id": target,
         "given_at": observation.end_ns or observation.start_ns,

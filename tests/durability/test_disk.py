@@ -307,8 +307,6 @@ def test_a_segment_that_cannot_be_read_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of the disk or too many open files: it waits, the others go in, flush says False."""
-    from otel_learning.store import spool
-
     path = tmp_path / "learning.duckdb"
     exporter = LearningSpanExporter(path=path)
     exporter.export(harness.task("a"))
@@ -321,7 +319,7 @@ def test_a_segment_that_cannot_be_read_now(
         return read(file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(spool.Path, "read_bytes", fail)
+        patch.setattr(Path, "read_bytes", fail)
         exporter.export(harness.task("b"))
         assert exporter.force_flush() is False
         assert harness.stored_tasks(path).keys() == {"b"}

@@ -54,7 +54,8 @@ _attributes = st.dictionaries(
 _events = st.lists(
     st.tuples(
         st.sampled_from(["exception", "feedback", "router.fallback", "evaluation",
-                         "gen_ai.evaluation.result", "learning.feedback", ""]) | st.text(max_size=9),
+                         "gen_ai.evaluation.result", "learning.feedback", ""])
+        | st.text(max_size=9),
         _attributes,
     ),
     max_size=3,

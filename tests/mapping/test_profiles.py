@@ -82,6 +82,7 @@ def test_recorded_profiles_are_recorded() -> None:
             sources: list[Source] = []
             observation = mapper.span(span, sources)
             used |= {source.profile for source in sources}
+            used |= {p.name for p in load() if p.roles.keys() & (span.attributes or {}).keys()}
             if observation is not None and observation.profile is not None:
                 used.add(observation.profile)
     claimed = {profile.name for profile in load() if profile.recorded}
@@ -89,6 +90,16 @@ def test_recorded_profiles_are_recorded() -> None:
     # Our own attributes are ours to define: no other package could be recorded.
     assert claimed - used <= {"learning"}
     assert used - claimed <= {"joins"}
+
+
+def test_a_span_is_named_after_the_closest_scope() -> None:
+    """A framework's own profile names its spans, not that of the instrumentations in general."""
+    named = {"openinference.span.kind": "LLM", "llm.model_name": "m"}
+
+    close = told(named, scope="openinference.instrumentation.smolagents")
+    general = told(named, scope="openinference.instrumentation.litellm")
+
+    assert (close.profile, general.profile) == ("smolagents", "openinference")
 
 
 def test_a_users_profile_lies_over_the_built_in_ones() -> None:

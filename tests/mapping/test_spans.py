@@ -152,7 +152,7 @@ def test_stack_traces_are_not_kept() -> None:
     """R5: a stack trace is never stored."""
     found = facts(
         {"task.id": "t"}, status=StatusCode.ERROR,
-        events=[event("exception", {"exception.type": "E", "exception.stacktrace": "at secret.py"})],
+        events=[event("exception", {"exception.stacktrace": "in secret.py"})],
     )  # fmt: skip
 
     assert "secret.py" not in repr(found)
@@ -319,7 +319,8 @@ def test_placeholders_are_no_ids() -> None:
 
 def test_cached_tokens_are_part_of_the_input() -> None:
     """A producer that counts cached tokens apart is added up; one that does not is left alone."""
-    asked = {"gen_ai.request.model": "m", "gen_ai.response.id": "r", "gen_ai.usage.input_tokens": 100,
+    asked = {"gen_ai.request.model": "m", "gen_ai.response.id": "r",
+             "gen_ai.usage.input_tokens": 100,
              "gen_ai.usage.cache_read.input_tokens": 40}  # fmt: skip
 
     assert facts(asked)["input_tokens"] == 100
@@ -341,3 +342,41 @@ def test_the_same_span_gives_the_same_observation() -> None:
     """Mapping is a pure function: no clock, no counter, no order of calls."""
     assert told(_ASKED) == told(_ASKED)
     assert told(_ASKED).digest() == told(_ASKED).digest()
+
+
+def test_a_failed_call_with_only_a_model() -> None:
+    """A call that failed before any answer says its model and what it was for, and is a call."""
+    asked = {"llm.model": "gpt-4o", "llm.purpose": "work"}
+
+    assert told(asked, status=StatusCode.ERROR).role == "call"
+    assert told(asked).role != "call"
+
+
+def test_an_evaluation_stands_over_a_thumb() -> None:
+    """A person's annotation on an evaluated span is a verdict, not another evaluation."""
+    found = facts({
+        "task.id": "t", "task.type": "question", "openinference.span.kind": "CHAIN",
+        "evaluations.0.evaluation.score": 0.55,
+        "annotations.0.annotation.label": "thumbs_down", "annotations.0.annotation.score": 0.0,
+    })  # fmt: skip
+
+    assert found["quality_score"] == pytest.approx(55)
+    assert found["feedback_accepted"] is False
+    assert "feedback_quality" not in found
+
+
+def test_a_cost_of_ones_own() -> None:
+    """`llm.cost_usd` is what an application calls its cost, beside OpenInference's `llm.cost.*`."""
+    asked = {"llm.model": "m", "llm.response_model": "m", "llm.tokens.output": 3}
+
+    assert facts({**asked, "llm.cost_usd": 0.25})["cost"] == 0.25
+    assert "cost" not in facts({**asked, "llm.cost.prompt": 0.25})
+
+
+def test_a_score_said_later_is_feedbacks() -> None:
+    """A feedback span that gives a score says how good the task was that it is about."""
+    found = told({"task.id": "t", "feedback.accepted": True, "quality.score": 0.9})
+
+    assert found.role == "feedback"
+    assert found.facts["feedback_quality"] == pytest.approx(90)
+    assert "quality_score" not in found.facts

@@ -30,19 +30,10 @@ WHY_MISSED: Final[Mapping[tuple[str, str], str]] = {
         "the error's text is cut off before it names the cause",
     ("openai_agents_v2", "fallback_used"):
         "a guardrail stopped the run before any model call; whether it fell back stays open",
-    ("plain_names", "fallback_used"):
-        "a failed call with nothing but a model's name on its span is not taken for a call",
-    ("plain_names", "attempt_count"):
-        "a failed call with nothing but a model's name on its span is not taken for a call",
-    ("plain_names", "actual_cost"):
-        "the keys `llm.cost.*` belong to OpenInference; an application's own `llm.cost_usd` is "
-        "not read, and the cost is priced from the tokens",
     ("pydantic_ai_instrumented", "error_type"):
         "the error is a group of errors and its text names none of them",
     ("smolagents_openinference", "error_type"):
         "an agent that ran out of steps says so in words that name no family of errors",
-    ("smolagents_openinference", "quality_score"):
-        "a person's thumb, written as an annotation with a score, stands over an evaluation",
 }  # fmt: skip
 """Producer and fact -> why it is not always right, although the spans hold it."""
 

@@ -1,0 +1,1 @@
+"""Unmodified orchestrators, switched on by their environment alone."""
