@@ -174,9 +174,7 @@ class ExecutionRecord(_Record):
             return PredictionError()
         signed = actual - estimate
         ratio = math.log(actual / estimate) if actual > 0 and estimate > 0 else None
-        return PredictionError(
-            cost_error=signed, cost_error_abs=abs(signed), cost_error_log=ratio
-        )
+        return PredictionError(cost_error=signed, cost_error_abs=abs(signed), cost_error_log=ratio)
 
 
 FeedbackTarget = Literal[

@@ -107,9 +107,7 @@ def load(arguments: Mapping[str, Any] | None = None) -> tuple[Settings, list[str
     problems = _unknown(given)
     given = {k: v for k, v in given.items() if k in Settings.model_fields}
     toml = _from_toml(given, problems)
-    environment = {
-        name for name in Settings.model_fields if os.environ.get(PREFIX + name.upper())
-    }
+    environment = {name for name in Settings.model_fields if os.environ.get(PREFIX + name.upper())}
     # An empty variable means that it is not set (OpenTelemetry's environment variable rules).
     empty = {
         name: Settings.model_fields[name].get_default()

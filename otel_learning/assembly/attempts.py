@@ -277,7 +277,8 @@ def _in_order(merged: list[_Seen]) -> list[_Seen]:
             numbered[(observation.trace_id, observation.parent_id)].append(position)
     for positions in numbered.values():
         entries = sorted(
-            (ordered[p] for p in positions), key=lambda e: (int(e[1]["attempt_number"]), order(e[0]))
+            (ordered[p] for p in positions),
+            key=lambda e: (int(e[1]["attempt_number"]), order(e[0])),
         )
         for position, entry in zip(positions, entries, strict=True):
             ordered[position] = entry

@@ -65,9 +65,7 @@ def order(observation: Observation) -> tuple[int, int, str, str]:
     )
 
 
-def correlate(
-    observations: Iterable[Observation], window_seconds: float = 3600.0
-) -> Correlation:
+def correlate(observations: Iterable[Observation], window_seconds: float = 3600.0) -> Correlation:
     """Groups observations of connected traces and task ids into executions.
 
     Args:
@@ -255,7 +253,9 @@ def _joined_traces(spans: list[Observation], tree: _Tree) -> dict[str, str]:
         key = observation.facts.get("join_key")
         if key is None or tree.has_tasks(trace):
             continue
-        other = str(key)[6:] if str(key).startswith("trace:") else by_key.setdefault(str(key), trace)
+        other = (
+            str(key)[6:] if str(key).startswith("trace:") else by_key.setdefault(str(key), trace)
+        )
         a, b = find(trace), find(other)
         if a != b:
             # The earliest trace leads, whatever order the observations came in.

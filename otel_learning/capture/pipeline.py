@@ -275,9 +275,7 @@ class Pipeline:
             self.lost[reason] += count
         # An exception's repr may quote what it choked on; its text and type are enough.
         cause = f" ({type(error).__name__}: {str(error)[:200]})" if error is not None else ""
-        self._warned.warning(
-            "otel_learning: %s: %d lost%s", reason, count, cause, topic=reason
-        )
+        self._warned.warning("otel_learning: %s: %d lost%s", reason, count, cause, topic=reason)
 
     # ------------------------------------------------------------------- draining
 
@@ -289,9 +287,7 @@ class Pipeline:
                 self._pending_since = time.monotonic()
             self._recorded += count
             if self._thread is None and not self._stopping:
-                thread = threading.Thread(
-                    target=self._run, name="otel_learning drain", daemon=True
-                )
+                thread = threading.Thread(target=self._run, name="otel_learning drain", daemon=True)
                 try:
                     thread.start()
                 except RuntimeError as error:
@@ -376,6 +372,7 @@ class Pipeline:
     ) -> bool:
         """One drain; False where the store was not to be had. Nothing is lost then."""
         from otel_learning.errors import SchemaVersionError, StoreError, StoreLockedError
+        from otel_learning.store.lease import OWN_THREAD
 
         with self._condition:
             # Counted before the drain lists the spool: all of these are in it, or in the store.
@@ -394,7 +391,8 @@ class Pipeline:
         except StoreLockedError as error:
             self.holder = error.holder
             self._locked = True
-            self._warned.warning("otel_learning: %s", error)
+            if error.holder != OWN_THREAD:  # a drain of ours takes a moment, and nobody waits
+                self._warned.warning("otel_learning: %s", error)
             return False
         except SchemaVersionError as error:
             if not self._newer_schema_said:
@@ -519,4 +517,3 @@ def _after_fork_in_child() -> None:
 
 atexit.register(_stop_at_exit)
 os.register_at_fork(after_in_child=_after_fork_in_child)
-

@@ -99,9 +99,7 @@ class LearningSpanProcessor(SpanProcessor):
     def _start(self) -> None:
         with self._start_lock:
             if self._thread is None:
-                thread = threading.Thread(
-                    target=self._run, name="otel_learning spool", daemon=True
-                )
+                thread = threading.Thread(target=self._run, name="otel_learning spool", daemon=True)
                 # Without a thread (the interpreter ends) shutdown and force_flush spool.
                 with contextlib.suppress(RuntimeError):
                     thread.start()

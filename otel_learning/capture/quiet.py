@@ -46,9 +46,7 @@ class RateLimited:
 @contextlib.contextmanager
 def own_thread_context() -> Iterator[None]:
     """Suppresses instrumentation, which the SDK does only on threads of its own."""
-    token = context.attach(
-        context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True)
-    )
+    token = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
     try:
         yield
     finally:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_learning.assembly.assemble import COLUMNS, Row, assemble, evidence_of
+from otel_learning.assembly.assemble import COLUMNS, assemble, evidence_of
 from otel_learning.assembly.correlation import correlate
+from otel_learning.assembly.evidence import Row
 from otel_learning.mapping.observe import Mapper, Source
 from otel_learning.mapping.outcome import error_type
 from otel_learning.mapping.pricing import price

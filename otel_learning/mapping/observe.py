@@ -106,9 +106,7 @@ class Mapper:
 
     # ------------------------------------------------------------------ spans
 
-    def span(
-        self, span: ReadableSpan, sources: list[Source] | None = None
-    ) -> Observation | None:
+    def span(self, span: ReadableSpan, sources: list[Source] | None = None) -> Observation | None:
         """The observation of a span; one of role `ancestor` where it has nothing to tell.
 
         None for a span below which nothing of interest can stand (a database call).
@@ -189,7 +187,7 @@ class Mapper:
                 if explicit is not None:
                     break
         explicit = explicit or traits.role
-        if failed and explicit is None and _FAILED_CALL <= facts.keys():
+        if failed and explicit is None and facts.keys() >= _FAILED_CALL:
             explicit = "call"  # it has nothing of an answer, and yet it is one
         if events:
             strong |= self._read_events(events, facts, failed, sources)
@@ -231,7 +229,11 @@ class Mapper:
             cached = facts.get("cached_tokens", 0)
             facts["input_tokens"] = int(uncached) + int(cached) + int(written)
         alias = facts.pop("model_alias", None)
-        if alias is not None and "requested_model" in facts and facts.get("response_model") == alias:
+        if (
+            alias is not None
+            and "requested_model" in facts
+            and facts.get("response_model") == alias
+        ):
             del facts["response_model"]
         model = facts.get("requested_model") or facts.get("response_model")
         if model is not None:

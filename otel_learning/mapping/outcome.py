@@ -41,7 +41,8 @@ _STATUS: Final[dict[int, str]] = {
 }  # fmt: skip
 
 _MESSAGE_STATUS: Final = re.compile(
-    r"(?:error code|status[ _]?code|status|http(?:/1\.1)?|code)[\"']?\s*[:= ]\s*[\"']?([1-5]\d\d)\b",
+    r"(?:error code|status[ _]?code|status|http(?:/1\.1)?|code)"
+    r"[\"']?\s*[:= ]\s*[\"']?([1-5]\d\d)\b",
     re.IGNORECASE,
 )
 _CLASS_IN_TEXT: Final = re.compile(

@@ -23,6 +23,7 @@ def price(
         model: as the response or the request names it; a `provider/` prefix is understood.
         provider: the producer's name of the provider, None where it gave none.
         input_tokens: all of them, cached ones included.
+        output_tokens: all of them, reasoning included.
         cached_tokens: those of the input that were read from a cache.
     """
     from genai_prices import Usage, calc_price

@@ -179,7 +179,9 @@ def _facts(table: Any, name: str, origin: str) -> dict[str, tuple[str, ...]]:
         raise ConfigurationError(f"the profile {origin}: [{name}] must be a table")
     _refuse_unknown(table, set(FACTS), f"fact in [{name}]", origin)
     return {
-        fact: tuple(key for alias in _strings(keys, f"{name}.{fact}", origin) for key in spell_out(alias))
+        fact: tuple(
+            key for alias in _strings(keys, f"{name}.{fact}", origin) for key in spell_out(alias)
+        )
         for fact, keys in table.items()
     }
 
@@ -200,7 +202,8 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], what: str, origin
     for name in table:
         if name not in known:
             raise ConfigurationError(
-                f"the profile {origin}: unknown {what} {name!r}", f"one of {', '.join(sorted(known))}"
+                f"the profile {origin}: unknown {what} {name!r}",
+                f"one of {', '.join(sorted(known))}",
             )
 
 

@@ -19,6 +19,9 @@ _INDEXED: Final = (
     ("llm.input_messages.{}.message.role", "llm.input_messages.{}.message.content"),
     ("gen_ai.prompt.{}.role", "gen_ai.prompt.{}.content"),
 )
+_WRAPPERS: Final = (
+    "content", "parts", "text", "messages", "message", "kwargs", "args", "contents",
+)  # fmt: skip
 _MESSAGES_LOOKED_AT: Final = 8
 _DEPTH: Final = 6
 
@@ -53,7 +56,16 @@ def _text_in(value: Any, depth: int = _DEPTH) -> str | None:
     if isinstance(value, Mapping):
         if value.get("role", "user") not in ("user", "human"):
             return None
-        for key in ("content", "parts", "text", "messages", "message", "kwargs", "args", "contents"):
+        for key in (
+            "content",
+            "parts",
+            "text",
+            "messages",
+            "message",
+            "kwargs",
+            "args",
+            "contents",
+        ):
             found = _text_in(value[key], depth - 1) if key in value else None
             if found:
                 return found

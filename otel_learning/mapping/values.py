@@ -33,22 +33,23 @@ _FREE_TEXT: Final = {"task_description", "prompt", "error_message", "feedback_co
                      "solution_summary"}  # fmt: skip
 
 _SUCCESS_WORDS: Final = frozenset(
-    "success succeeded successful ok okay complete completed done passed pass resolved solved "
-    "finished merged".split()
-)
+    ("success", "succeeded", "successful", "ok", "okay", "complete", "completed", "done",
+     "passed", "pass", "resolved", "solved", "finished", "merged")
+)  # fmt: skip
 _FAILURE_WORDS: Final = frozenset(
-    "failure failed fail error errored timeout timed_out cancelled canceled aborted abort crashed "
-    "exception exhausted gave_up unresolved unsolved partial_failure denied killed escalated "
-    "abandoned blocked".split()
-)
+    ("failure", "failed", "fail", "error", "errored", "timeout", "timed_out", "cancelled",
+     "canceled", "aborted", "abort", "crashed", "exception", "exhausted", "gave_up",
+     "unresolved", "unsolved", "partial_failure", "denied", "killed", "escalated", "abandoned",
+     "blocked")
+)  # fmt: skip
 _ACCEPTED_WORDS: Final = frozenset(
-    "accepted accept approved good excellent thumbs_up thumbsup up positive like liked yes true "
-    "1 helpful correct".split()
-)
+    ("accepted", "accept", "approved", "good", "excellent", "thumbs_up", "thumbsup", "up",
+     "positive", "like", "liked", "yes", "true", "1", "helpful", "correct")
+)  # fmt: skip
 _REJECTED_WORDS: Final = frozenset(
-    "rejected reject declined bad poor thumbs_down thumbsdown down negative dislike disliked no "
-    "false 0 -1 unhelpful incorrect".split()
-)
+    ("rejected", "reject", "declined", "bad", "poor", "thumbs_down", "thumbsdown", "down",
+     "negative", "dislike", "disliked", "no", "false", "0", "-1", "unhelpful", "incorrect")
+)  # fmt: skip
 _TRUTH: Final[dict[float, bool]] = {0: False, 1: True}
 _VERDICT: Final[dict[float, bool]] = {1: True, 0: False, -1: False}
 _PLACEHOLDERS: Final = frozenset(
@@ -252,6 +253,7 @@ _SCALES: Final[dict[str, tuple[tuple[str, float], ...]]] = {
     "total_cost": (("cents", 0.01), ("microusd", 1e-6)),
     "cost_estimate": (("cents", 0.01), ("microusd", 1e-6)),
 }  # fmt: skip
+
 
 def error_class(value: Any) -> str | None:
     """The name of an error; a sentence about one is a message, not a class."""

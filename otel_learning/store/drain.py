@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,13 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from otel_learning.assembly.assemble import Assembled, assemble
+from otel_learning.assembly.assemble import assemble
 from otel_learning.assembly.correlation import Group, correlate
 from otel_learning.errors import SchemaVersionError, StoreError
 from otel_learning.mapping.outcome import error_type
 from otel_learning.mapping.pricing import price
 from otel_learning.observation import Observation
 from otel_learning.store import ancestry, lease, rows, schema, segments
+from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
+from otel_learning.store.executions import replace_executions
+from otel_learning.store.feedback import replace_feedback, resolve_orphans
 from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Found, Ledger, hash_key
 from otel_learning.store.spool import Segment, Spool
@@ -236,7 +238,7 @@ class Drainer:
                 self._roll_back(con)
                 self._give_up(con, segment, error, report)
         with _transaction(con):
-            _record_losses(con, failed.broken)
+            record_losses(con, failed.broken)
 
     def _give_up(
         self, con: duckdb.DuckDBPyConnection, segment: Segment, error: Exception,
@@ -245,7 +247,7 @@ class Drainer:
         report.broken.append(self.spool.set_aside(segment))
         reason = f"segment that could not be stored: {type(error).__name__}"
         with _transaction(con):
-            _record_losses(con, [{"reason": reason, "count": 1}])
+            record_losses(con, [{"reason": reason, "count": 1}])
 
     def _roll_back(self, con: duckdb.DuckDBPyConnection) -> None:
         import duckdb
@@ -258,7 +260,7 @@ class Drainer:
         self, con: duckdb.DuckDBPyConnection, waiting: list[Segment], report: DrainReport
     ) -> tuple[_Reading, list[Segment]]:
         """As many segments as one transaction takes, and those that are left."""
-        reading = _Reading(stored=self._already_stored(con, waiting))
+        reading = _Reading(stored=already_stored(con, waiting))
         position = 0
         for position, segment in enumerate(waiting, start=1):  # noqa: B007
             if segment.name in reading.stored:
@@ -288,16 +290,14 @@ class Drainer:
                 break
         return reading, waiting[position:]
 
-    def _move(
-        self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport
-    ) -> None:
+    def _move(self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport) -> None:
         fresh = [s for s in reading.taken if s.name not in reading.stored]
         failpoint("drain: read")
         done = DrainReport()
         con.execute("BEGIN")
         self._store(con, reading, done)
-        _record_names(con, fresh, self.spool)
-        _record_losses(con, [*reading.losses, *reading.broken])
+        record_names(con, fresh, self.spool)
+        record_losses(con, [*reading.losses, *reading.broken])
         failpoint("drain: before commit")
         con.execute("COMMIT")
         failpoint("drain: after commit")
@@ -310,18 +310,6 @@ class Drainer:
         report.observations += len(reading.observations)
         report.executions += done.executions
         report.late += done.late
-
-    def _already_stored(
-        self, con: duckdb.DuckDBPyConnection, waiting: list[Segment]
-    ) -> set[str]:
-        con.register("waiting", pa.table({"name": [s.name for s in waiting]}))
-        try:
-            found = con.execute(
-                "SELECT name FROM drained_segments WHERE name IN (SELECT name FROM waiting)"
-            ).fetchall()
-        finally:
-            con.unregister("waiting")
-        return {name for (name,) in found}
 
     def _store(
         self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport
@@ -340,7 +328,7 @@ class Drainer:
             telling, old, late = self._without_late(con, telling, found)
             report.late += late
             if late:
-                _record_losses(con, [{"reason": "later than the ledger's window", "count": late}])
+                record_losses(con, [{"reason": "later than the ledger's window", "count": late}])
         if not telling and not old:
             return
         traces = {o.trace_id for o in (*telling, *old) if o.trace_id is not None}
@@ -361,7 +349,7 @@ class Drainer:
         for group in correlation.groups:
             assembled.append((assemble(group, price, error_type), group))
             self._breathe()
-        self._replace(con, [a for a, _ in assembled], old, now)
+        replace_executions(con, [a for a, _ in assembled], old, now)
         said = [
             rows.feedback_row(o, item.execution["execution_id"], now)
             for item, group in assembled
@@ -369,11 +357,11 @@ class Drainer:
             if rows.carries_feedback(o)
         ]
         orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
-        _replace_feedback(con, [row for row in (*said, *orphans) if row is not None])
-        _resolve_orphans(con, [row for row in orphans if row is not None])
+        replace_feedback(con, [row for row in (*said, *orphans) if row is not None])
+        resolve_orphans(con, [row for row in orphans if row is not None])
         lost = len(telling) - len(fresh)
         if lost:
-            _record_losses(con, [{"reason": "over 20,000 observations in one execution",
+            record_losses(con, [{"reason": "over 20,000 observations in one execution",
                                   "count": lost}])  # fmt: skip
         report.executions += len(assembled)
 
@@ -439,49 +427,6 @@ class Drainer:
                 offsets[key] = int(row[0]) if row else 0
             group.run += offsets[key]
 
-    def _replace(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        assembled: list[Assembled],
-        old: list[Observation],
-        now: int,
-    ) -> None:
-        """Puts the executions in the place of what stood there of the same traces."""
-        first_recorded: dict[str, int] = {}
-        resettled: set[str] = set()
-        touched = {o.trace_id for o in old if o.trace_id is not None and o.role != "feedback"}
-        if touched:
-            starts = [o.start_ns for o in old if o.start_ns is not None]
-            low, high = min(starts, default=None), max(starts, default=None)
-            con.register("touched", pa.table({"trace_id": sorted(touched)}))
-            try:
-                gone = _delete_touched(con, "open", None, None)
-                first_recorded.update(gone)
-                gone = _delete_touched(con, "settled", low, high)
-                first_recorded.update(gone)
-                resettled = set(gone)
-            finally:
-                con.unregister("touched")
-        settled: list[Assembled] = []
-        still_open: list[Assembled] = []
-        for item in assembled:
-            row = item.execution
-            row["recorded_at"] = first_recorded.get(row["execution_id"], now)
-            row["updated_at"] = now
-            done = row["complete"] or row["execution_id"] in resettled
-            (settled if done else still_open).append(item)
-        for name, items in (("settled", settled), ("open", still_open)):
-            if not items:
-                continue
-            items.sort(key=lambda item: item.execution["started_at"] or 0)
-            executions = rows.table([item.execution for item in items], rows.EXECUTION)
-            rows.insert(con, f"{name}_executions", executions, rows.EXECUTION)
-            attempts = [attempt for item in items for attempt in item.attempts]
-            if attempts:
-                rows.insert(
-                    con, f"{name}_attempts", rows.table(attempts, rows.ATTEMPT), rows.ATTEMPT
-                )
-
     # ------------------------------------------------------------------ settling
 
     def _settle(self, con: duckdb.DuckDBPyConnection, report: DrainReport) -> None:
@@ -529,123 +474,6 @@ def ensure_store(path: Path) -> None:
     if path.exists():
         return
     lease.create(path, lambda con: schema.upgrade(con, str(path)))
-
-
-def _delete_touched(
-    con: duckdb.DuckDBPyConnection, kind: str, low: int | None, high: int | None
-) -> dict[str, int]:
-    """Deletes the executions of touched traces; returns when each was first recorded.
-
-    `low` and `high` bound when they can have started, so that old row groups are skipped.
-    """
-    hint, bounds = "TRUE", []
-    if low is not None and high is not None:
-        hint = (
-            "(started_at BETWEEN make_timestamptz(?) AND make_timestamptz(?) "
-            "OR started_at IS NULL)"
-        )
-        bounds = [low // 1000, high // 1000]
-    gone = con.execute(
-        f"DELETE FROM {kind}_executions WHERE {hint} AND execution_id IN ("
-        f"  SELECT execution_id FROM (SELECT execution_id, unnest(trace_ids) AS trace_id"
-        f"  FROM {kind}_executions WHERE {hint}) WHERE trace_id IN (SELECT trace_id FROM touched))"
-        " RETURNING execution_id, epoch_us(recorded_at)",
-        [*bounds, *bounds],
-    ).fetchall()
-    if not gone:
-        return {}
-    con.register("gone", pa.table({"execution_id": [str(identity) for identity, _ in gone]}))
-    try:
-        con.execute(
-            f"DELETE FROM {kind}_attempts WHERE execution_id IN "
-            "(SELECT CAST(execution_id AS UUID) FROM gone)"
-        )
-    finally:
-        con.unregister("gone")
-    return {str(identity): int(recorded) for identity, recorded in gone}
-
-
-def _replace_feedback(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
-    """Stores feedback once per id, resolved to the execution it is about."""
-    if said:
-        latest = {row["feedback_id"]: row for row in said}
-        table = rows.table(list(latest.values()), rows.FEEDBACK)
-        con.register("said", table)
-        try:
-            con.execute(
-                "DELETE FROM feedback WHERE feedback_id IN "
-                "(SELECT CAST(feedback_id AS UUID) FROM said)"
-            )
-        finally:
-            con.unregister("said")
-        rows.insert(con, "feedback", table, rows.FEEDBACK)
-    waiting = lease.one(con, "SELECT count(*) FROM feedback "
-        "WHERE target_kind IN ('session_id', 'response_id', 'execution_id') "
-        "OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))"
-    )
-    if waiting and waiting[0]:
-        con.execute(_RESOLVE_INDIRECT)
-
-
-_INDIRECT: Final = """
-WITH wanted AS (
-    SELECT feedback_id, target_kind, target_id, given_at FROM feedback
-    WHERE target_kind IN ('session_id', 'response_id', 'execution_id')
-        OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))
-), known AS (
-    SELECT execution_id, session_id, ended_at FROM settled_executions
-    UNION ALL SELECT execution_id, session_id, ended_at FROM open_executions
-), answered AS (
-    SELECT response_id, execution_id FROM attempts WHERE response_id IS NOT NULL
-), candidate AS (
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w JOIN known k ON w.target_kind = 'session_id' AND k.session_id = w.target_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w
-    JOIN attempts a ON w.target_kind = 'span_id' AND a.span_id = w.target_id
-    JOIN known k ON k.execution_id = a.execution_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w
-    JOIN answered a ON w.target_kind = 'response_id' AND a.response_id = w.target_id
-    JOIN known k ON k.execution_id = a.execution_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w
-    JOIN known k ON w.target_kind = 'execution_id' AND CAST(k.execution_id AS VARCHAR) = w.target_id
-), """
-
-_CHOOSE: Final = """chosen AS (
-    -- The run that ended last before the feedback was given, else the first one.
-    SELECT feedback_id, coalesce(
-        arg_max(execution_id, (ended_at, execution_id))
-            FILTER (given_at IS NULL OR ended_at <= given_at),
-        arg_min(execution_id, (ended_at, execution_id))
-    ) AS execution_id
-    FROM candidate GROUP BY feedback_id
-)
-UPDATE feedback SET execution_id = chosen.execution_id
-FROM chosen WHERE feedback.feedback_id = chosen.feedback_id
-    AND feedback.execution_id IS DISTINCT FROM chosen.execution_id
-"""
-_RESOLVE_INDIRECT: Final = _INDIRECT + _CHOOSE
-_RESOLVE_EXPIRED: Final = """
-WITH wanted AS (
-    SELECT feedback_id, target_kind, target_id, given_at FROM feedback
-    WHERE target_kind IN ('task_id', 'trace_id', 'span_id')
-        AND CAST(feedback_id AS VARCHAR) IN (SELECT feedback_id FROM orphans)
-), candidate AS (
-    SELECT w.feedback_id, w.given_at, e.execution_id, e.ended_at
-    FROM wanted w JOIN settled_executions e
-        ON w.target_kind = 'task_id' AND e.task_id = w.target_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, e.execution_id, e.ended_at
-    FROM wanted w JOIN (
-        SELECT execution_id, ended_at, unnest(trace_ids) AS trace_id FROM settled_executions
-    ) e ON w.target_kind IN ('trace_id', 'span_id')
-        AND e.trace_id = split_part(w.target_id, ':', 1)
-), """ + _CHOOSE
 
 
 def _within_limits(telling: list[Observation], groups: list[Group]) -> list[Observation]:
@@ -701,42 +529,6 @@ def _lies_in_the_data(error: Exception) -> bool:
         return False
     # Other RuntimeErrors are those of an interpreter that shuts down.
     return isinstance(error, RecursionError) or not isinstance(error, RuntimeError)
-
-
-def _resolve_orphans(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
-    """Feedback about executions that have left the ledger still finds them."""
-    if not said:
-        return
-    con.register("orphans", pa.table({"feedback_id": [str(row["feedback_id"]) for row in said]}))
-    try:
-        con.execute(_RESOLVE_EXPIRED)
-    finally:
-        con.unregister("orphans")
-
-
-def _record_names(con: duckdb.DuckDBPyConnection, taken: list[Segment], spool: Spool) -> None:
-    """Names what this transaction takes in, and forgets the names of files that are gone."""
-    there = pa.array([segment.name for segment in spool.list()], pa.string())
-    con.register("there", pa.table({"name": there}))
-    try:
-        con.execute("DELETE FROM drained_segments WHERE name NOT IN (SELECT name FROM there)")
-    finally:
-        con.unregister("there")
-    if not taken:
-        return
-    con.register("taken", pa.table({"name": [segment.name for segment in taken]}))
-    try:
-        con.execute("INSERT INTO drained_segments SELECT name, now() FROM taken")
-    finally:
-        con.unregister("taken")
-
-
-def _record_losses(con: duckdb.DuckDBPyConnection, losses: list[dict[str, Any]]) -> None:
-    for loss in losses:
-        con.execute(
-            "INSERT INTO losses VALUES (?, ?, now(), ?)",
-            [str(loss["reason"]), int(loss["count"]), str(loss.get("process", os.getpid()))],
-        )
 
 
 def utc_now() -> datetime:

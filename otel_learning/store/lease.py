@@ -30,6 +30,7 @@ ROW_GROUP_ROWS: Final = 20_480
 """A checkpoint rewrites the row group that was appended to: a sixth of DuckDB's default size
 makes closing after each burst six times cheaper, and a million rows are still but 49 groups."""
 BLOCK_BYTES: Final = 16_384
+OWN_THREAD: Final = "another thread of this process"
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")
 _LOCKED: Final = re.compile(r"Could not set lock on file|Conflicting lock|different configuration")
@@ -111,7 +112,7 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
     deadline = time.monotonic() + timeout_seconds
     mutex = _mutex(path)
     if not mutex.acquire(timeout=max(0.0, timeout_seconds)):
-        raise StoreLockedError(str(path), "another thread of this process")
+        raise StoreLockedError(str(path), OWN_THREAD)
     try:
         with _file_lock(path, deadline):
             yield

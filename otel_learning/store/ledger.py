@@ -53,9 +53,7 @@ def keys_of(observation: Observation) -> list[str]:
     join = facts.get("join_key")
     if join is not None:
         joined = str(join)
-        keys.append(
-            f"trace|{joined[6:]}" if joined.startswith("trace:") else f"join|{joined}"
-        )
+        keys.append(f"trace|{joined[6:]}" if joined.startswith("trace:") else f"join|{joined}")
     return keys
 
 
@@ -252,9 +250,7 @@ class Ledger:
                 self._merge(con, run)
             run = [row] if row is not None else []
 
-    def _merge(
-        self, con: duckdb.DuckDBPyConnection, run: list[tuple[int, int, int, str]]
-    ) -> None:
+    def _merge(self, con: duckdb.DuckDBPyConnection, run: list[tuple[int, int, int, str]]) -> None:
         read = [self._files.read(file) for _, _, _, file in run]
         observations = [o for members in read if members is not None for o in members]
         first, last = run[0][0], run[-1][1]
@@ -288,4 +284,3 @@ class Ledger:
             # What is cached must not know more than what every other process reads.
             blob = self._cache.pop(first, None)
             self._cached -= len(blob.observations) if blob is not None else 0
-

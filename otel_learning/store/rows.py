@@ -76,9 +76,7 @@ def insert(
     con: duckdb.DuckDBPyConnection, target: str, rows: pa.Table, layout: dict[str, pa.DataType]
 ) -> None:
     """Appends a table made by `table` to the table of that layout."""
-    columns = ", ".join(
-        f"CAST({name} AS UUID)" if name in _IDS else name for name in layout
-    )
+    columns = ", ".join(f"CAST({name} AS UUID)" if name in _IDS else name for name in layout)
     con.register("incoming", rows)
     try:
         con.execute(f"INSERT INTO {target} SELECT {columns} FROM incoming")

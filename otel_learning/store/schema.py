@@ -9,7 +9,6 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from otel_learning.errors import SchemaVersionError, StoreError
-from otel_learning.store import lease
 
 if TYPE_CHECKING:
     import duckdb

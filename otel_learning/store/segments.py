@@ -29,9 +29,7 @@ class Contents(NamedTuple):
     """What travels with them: losses of the process that wrote them."""
 
 
-def encode(
-    observations: Sequence[Observation], notes: Mapping[str, Any] | None = None
-) -> bytes:
+def encode(observations: Sequence[Observation], notes: Mapping[str, Any] | None = None) -> bytes:
     """Observations as bytes. Raises ValueError where a text cannot be UTF-8."""
     rows = [
         (o.trace_id, o.span_id, o.parent_id, o.local_root, o.role, o.start_ns, o.end_ns, o.status,

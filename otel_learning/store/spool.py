@@ -118,9 +118,7 @@ class Spool:
             # A folder or a pipe of that name is nothing of ours, and reading it might hang.
             if match and entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):
-                    found.append(
-                        Segment(Path(entry.path), int(match[1]), entry.stat().st_size)
-                    )
+                    found.append(Segment(Path(entry.path), int(match[1]), entry.stat().st_size))
         return sorted(found, key=lambda segment: segment.name.split("-", 1)[1])
 
     def size(self) -> int:
