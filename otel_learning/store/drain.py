@@ -26,7 +26,7 @@ from otel_learning.observation import Observation
 from otel_learning.store import ancestry, lease, rows, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
 from otel_learning.store.executions import replace_executions
-from otel_learning.store.feedback import replace_feedback, resolve_orphans
+from otel_learning.store.feedback import store_feedback
 from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Found, Ledger, hash_key
 from otel_learning.store.spool import Segment, Spool
@@ -357,8 +357,8 @@ class Drainer:
             if rows.carries_feedback(o)
         ]
         orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
-        replace_feedback(con, [row for row in (*said, *orphans) if row is not None])
-        resolve_orphans(con, [row for row in orphans if row is not None])
+        written = [item.execution["execution_id"] for item, _ in assembled]
+        store_feedback(con, said, orphans, written)
         lost = len(telling) - len(fresh)
         if lost:
             record_losses(con, [{"reason": "over 20,000 observations in one execution",

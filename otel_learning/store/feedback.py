@@ -12,40 +12,105 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def replace_feedback(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
-    """Stores feedback once per id, resolved to the execution it is about."""
-    if said:
-        latest = {row["feedback_id"]: row for row in said}
-        table = rows.table(list(latest.values()), rows.FEEDBACK)
-        con.register("said", table)
+def store_feedback(
+    con: duckdb.DuckDBPyConnection,
+    said: list[dict[str, Any]],
+    orphans: list[dict[str, Any]],
+    written: list[str],
+) -> None:
+    """Stores feedback once per id, resolves it, and notes it on the executions it is about.
+
+    Args:
+        con: inside the drain's transaction.
+        said: rows that are resolved already.
+        orphans: rows about nothing that the ledger still holds.
+        written: ids of the executions that this transaction wrote; they carry no feedback yet.
+    """
+    known = lease.one(con, _KNOWN) or (0, 0)
+    if not (said or orphans or known[0]):
+        return
+    con.execute("CREATE OR REPLACE TEMP TABLE concerned (execution_id UUID)")
+    changes = bool(said or orphans or known[1])
+    if changes:
+        # Whoever loses feedback by this must lose what was noted of it.
+        con.execute(_CONCERNED)
+        _replace(con, [*said, *orphans])
+        if lease.one(con, _KNOWN)[1]:  # type: ignore[index]
+            con.execute(_RESOLVE_INDIRECT)
+        _resolve_orphans(con, orphans)
+        con.execute(_CONCERNED)
+    if written:
+        con.register("written", pa.table({"execution_id": written}))
         try:
-            con.execute(
-                "DELETE FROM feedback WHERE feedback_id IN "
-                "(SELECT CAST(feedback_id AS UUID) FROM said)"
-            )
+            con.execute("INSERT INTO concerned SELECT CAST(execution_id AS UUID) FROM written")
         finally:
-            con.unregister("said")
-        rows.insert(con, "feedback", table, rows.FEEDBACK)
-    waiting = lease.one(
-        con,
-        "SELECT count(*) FROM feedback "
-        "WHERE target_kind IN ('session_id', 'response_id', 'execution_id') "
-        "OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))",
-    )
-    if waiting and waiting[0]:
-        con.execute(_RESOLVE_INDIRECT)
+            con.unregister("written")
+    for kind in ("settled", "open"):
+        con.execute(_NOTE.format(kind=kind))
+    con.execute("DROP TABLE concerned")
 
 
-def resolve_orphans(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
-    """Feedback about executions that have left the ledger still finds them."""
+def _replace(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
     if not said:
         return
-    con.register("orphans", pa.table({"feedback_id": [str(row["feedback_id"]) for row in said]}))
+    latest = {row["feedback_id"]: row for row in said}
+    table = rows.table(list(latest.values()), rows.FEEDBACK)
+    con.register("said", table)
+    try:
+        con.execute(
+            "DELETE FROM feedback WHERE feedback_id IN (SELECT CAST(feedback_id AS UUID) FROM said)"
+        )
+    finally:
+        con.unregister("said")
+    rows.insert(con, "feedback", table, rows.FEEDBACK)
+
+
+def _resolve_orphans(con: duckdb.DuckDBPyConnection, orphans: list[dict[str, Any]]) -> None:
+    """Feedback about executions that have left the ledger still finds them."""
+    if not orphans:
+        return
+    ids = [str(row["feedback_id"]) for row in orphans]
+    con.register("orphans", pa.table({"feedback_id": ids}))
     try:
         con.execute(_RESOLVE_EXPIRED)
     finally:
         con.unregister("orphans")
 
+
+_KNOWN: Final = """
+SELECT count(*), count(*) FILTER (
+    target_kind IN ('session_id', 'response_id', 'execution_id')
+    OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))
+) FROM feedback
+"""
+
+_CONCERNED: Final = """
+INSERT INTO concerned SELECT DISTINCT execution_id FROM feedback WHERE execution_id IS NOT NULL
+"""
+
+_NOTE: Final = """
+UPDATE {kind}_executions AS e SET
+    user_accepted = n.user_accepted, user_rating = n.user_rating,
+    feedback_count = n.feedback_count, evaluated_quality = n.evaluated_quality
+FROM (
+    SELECT
+        c.execution_id,
+        arg_max(f.accepted, coalesce(f.given_at, f.recorded_at)) FILTER (f.accepted IS NOT NULL) AS user_accepted,
+        arg_max(f.rating, coalesce(f.given_at, f.recorded_at)) FILTER (f.rating IS NOT NULL) AS user_rating,
+        count(f.feedback_id) AS feedback_count,
+        arg_max(f.quality_score, coalesce(f.given_at, f.recorded_at)) FILTER (f.quality_score IS NOT NULL)
+            AS evaluated_quality
+    FROM (SELECT DISTINCT execution_id FROM concerned) AS c
+    LEFT JOIN feedback AS f ON f.execution_id = c.execution_id AND NOT f.revoked
+    GROUP BY c.execution_id
+) AS n
+WHERE e.execution_id = n.execution_id AND (
+    e.user_accepted IS DISTINCT FROM n.user_accepted
+    OR e.user_rating IS DISTINCT FROM n.user_rating
+    OR e.feedback_count IS DISTINCT FROM n.feedback_count
+    OR e.evaluated_quality IS DISTINCT FROM n.evaluated_quality
+)
+"""
 
 _INDIRECT: Final = """
 WITH wanted AS (

@@ -79,7 +79,7 @@ def insert(
     columns = ", ".join(f"CAST({name} AS UUID)" if name in _IDS else name for name in layout)
     con.register("incoming", rows)
     try:
-        con.execute(f"INSERT INTO {target} SELECT {columns} FROM incoming")
+        con.execute(f"INSERT INTO {target} ({', '.join(layout)}) SELECT {columns} FROM incoming")
     finally:
         con.unregister("incoming")
 

@@ -19,7 +19,11 @@ CREATE TABLE settled_executions (
     output_tokens BIGINT, router_cost DOUBLE, attempt_count INTEGER, failed_attempt_count INTEGER,
     peak_memory_mb DOUBLE, cpu_time_seconds DOUBLE, solution_summary VARCHAR,
     producer VARCHAR, profile VARCHAR, complete BOOLEAN, dropped_attributes BIGINT,
-    sampling_ratio DOUBLE, metadata JSON
+    sampling_ratio DOUBLE, metadata JSON,
+    -- What feedback says, noted here with the feedback itself: joining it at every read would
+    -- cost each small query as much again.
+    user_accepted BOOLEAN, user_rating DOUBLE, feedback_count INTEGER DEFAULT 0,
+    evaluated_quality DOUBLE
 );
 
 CREATE TABLE settled_attempts (
@@ -70,38 +74,26 @@ CREATE TABLE quality_policies (
     strictness_level VARCHAR, last_adjusted TIMESTAMPTZ, adjustment_reason VARCHAR
 );
 
-CREATE VIEW feedback_by_execution AS
-SELECT
-    execution_id,
-    arg_max(accepted, given_at) FILTER (accepted IS NOT NULL) AS user_accepted,
-    arg_max(rating, given_at) FILTER (rating IS NOT NULL) AS user_rating,
-    arg_max(quality_score, given_at) FILTER (quality_score IS NOT NULL) AS evaluated_quality,
-    count(*) AS feedback_count
-FROM feedback
-WHERE execution_id IS NOT NULL AND NOT revoked
-GROUP BY execution_id;
-
 CREATE VIEW executions AS
 SELECT
-    e.execution_id, e.task_id, e.run, e.trace_ids, e.session_id, e.user_hash, e.environment,
-    e.service_name, e.started_at, e.ended_at, e.duration_seconds, e.recorded_at, e.updated_at,
-    e.task_type, e.task_description, e.repo, e.file_count, e.estimated_tokens, e.model_tier,
-    e.model, e.requested_model, e.provider, e.pool_type, e.swarm_topology, e.agent, e.selector,
-    e.routing_confidence, e.complexity_score, e.propensity, e.propensity_of, e.policy_version,
-    e.experiment, e.variant, e.success, e.success_source,
-    coalesce(f.evaluated_quality, e.quality_score) AS quality_score,
-    e.error_type, e.error_class, e.error_message, e.fallback_used, e.cost_estimate, e.actual_cost,
-    e.cost_source, e.input_tokens, e.output_tokens, e.router_cost, e.attempt_count,
-    e.failed_attempt_count, e.peak_memory_mb, e.cpu_time_seconds,
-    f.user_accepted, f.user_rating, coalesce(f.feedback_count, 0) AS feedback_count,
-    e.solution_summary, e.producer, e.profile, e.settled, e.complete, e.dropped_attributes,
-    e.sampling_ratio, e.metadata
+    execution_id, task_id, run, trace_ids, session_id, user_hash, environment,
+    service_name, started_at, ended_at, duration_seconds, recorded_at, updated_at,
+    task_type, task_description, repo, file_count, estimated_tokens, model_tier,
+    model, requested_model, provider, pool_type, swarm_topology, agent, selector,
+    routing_confidence, complexity_score, propensity, propensity_of, policy_version,
+    experiment, variant, success, success_source,
+    coalesce(evaluated_quality, quality_score) AS quality_score,
+    error_type, error_class, error_message, fallback_used, cost_estimate, actual_cost,
+    cost_source, input_tokens, output_tokens, router_cost, attempt_count,
+    failed_attempt_count, peak_memory_mb, cpu_time_seconds,
+    user_accepted, user_rating, coalesce(feedback_count, 0) AS feedback_count,
+    solution_summary, producer, profile, settled, complete, dropped_attributes,
+    sampling_ratio, metadata
 FROM (
     SELECT *, TRUE AS settled FROM settled_executions
     UNION ALL
     SELECT *, FALSE AS settled FROM open_executions
-) AS e
-LEFT JOIN feedback_by_execution AS f USING (execution_id);
+);
 
 CREATE VIEW attempts AS
 FROM settled_attempts UNION ALL FROM open_attempts;
