@@ -95,13 +95,15 @@ UPDATE {kind}_executions AS e SET
 FROM (
     SELECT
         c.execution_id,
-        arg_max(f.accepted, coalesce(f.given_at, f.recorded_at)) FILTER (f.accepted IS NOT NULL) AS user_accepted,
-        arg_max(f.rating, coalesce(f.given_at, f.recorded_at)) FILTER (f.rating IS NOT NULL) AS user_rating,
+        arg_max(f.accepted, f.said_at) FILTER (f.accepted IS NOT NULL) AS user_accepted,
+        arg_max(f.rating, f.said_at) FILTER (f.rating IS NOT NULL) AS user_rating,
         count(f.feedback_id) AS feedback_count,
-        arg_max(f.quality_score, coalesce(f.given_at, f.recorded_at)) FILTER (f.quality_score IS NOT NULL)
+        arg_max(f.quality_score, f.said_at) FILTER (f.quality_score IS NOT NULL)
             AS evaluated_quality
     FROM (SELECT DISTINCT execution_id FROM concerned) AS c
-    LEFT JOIN feedback AS f ON f.execution_id = c.execution_id AND NOT f.revoked
+    LEFT JOIN (
+        SELECT *, coalesce(given_at, recorded_at) AS said_at FROM feedback WHERE NOT revoked
+    ) AS f ON f.execution_id = c.execution_id
     GROUP BY c.execution_id
 ) AS n
 WHERE e.execution_id = n.execution_id AND (

@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 STORAGE_VERSION: Final = "v1.5.0"
 """Both DuckDB 1.5 and 2.x open a store of this version."""
-ROW_GROUP_ROWS: Final = 20_480
-"""A checkpoint rewrites the row group that was appended to: a sixth of DuckDB's default size
-makes closing after each burst six times cheaper, and a million rows are still but 49 groups."""
 BLOCK_BYTES: Final = 16_384
+"""A sixteenth of DuckDB's default: a small store is small, and less lies free in between."""
 OWN_THREAD: Final = "another thread of this process"
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")
@@ -228,7 +226,7 @@ def create(path: Path, build: object) -> None:
             con.execute("SET threads = 1")
             con.execute(
                 f"ATTACH '{quoted}' AS draft (STORAGE_VERSION '{STORAGE_VERSION}', "
-                f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, BLOCK_SIZE {BLOCK_BYTES})"
+                f"BLOCK_SIZE {BLOCK_BYTES})"
             )
             con.execute("USE draft")
             build(con)  # type: ignore[operator]
