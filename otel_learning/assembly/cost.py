@@ -10,6 +10,7 @@ from otel_learning.observation import FactValue
 
 
 def decide_cost(row: Row, evidence: Evidence, price: Price) -> None:
+    """Fills tokens, cost and its source: the calls' own, else what was stated of the whole."""
     calls, by_rank = evidence.calls, evidence.by_rank
     if not calls:
         _decide_without_calls(row, evidence)

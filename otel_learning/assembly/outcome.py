@@ -11,6 +11,7 @@ from otel_learning.observation import FactValue, Observation
 def decide_outcome(
     row: Row, evidence: Evidence, ranked: dict[str, FactValue], classify: Classify
 ) -> None:
+    """Fills success and its source, fallback, and error columns where it did not succeed."""
     success, source, witness = _success(evidence, stated="success" in ranked)
     row["success"], row["success_source"] = success, source
     if evidence.work or "fallback_used" in ranked or "fallback_from" in ranked:

@@ -292,7 +292,8 @@ class Pipeline:
                     thread.start()
                 except RuntimeError as error:
                     # No thread can be had, say while the interpreter ends: it waits in the spool.
-                    self._warned.warning("otel_learning: no thread to drain with: %s", error)
+                    if threading.main_thread().is_alive():
+                        self._warned.warning("otel_learning: no thread to drain with: %s", error)
                 else:
                     self._thread = thread
             if self._pending >= DRAIN_OBSERVATIONS or self._pending == count:

@@ -42,6 +42,7 @@ def pack(ancestors: list[Observation]) -> bytes:
 
 
 def unpack(trace_id: str, body: bytes) -> list[Observation]:
+    """What `pack` packed of one trace."""
     found = []
     for span, parent, flags, start, end in _PACKED.iter_unpack(body):
         found.append(

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 TRANSACTION_OBSERVATIONS: Final = 10_000
 """Observations moved in one transaction; bounds its memory."""
-MORE_SEGMENTS: Final = 4
+MORE_BYTES: Final = 1024 * 1024
+"""What must have come during a drain, some 2,000 observations, to go in with it."""
 HOUSEKEEPING_SECONDS: Final = 60.0
 BREATH_SECONDS: Final = 0.002
 
@@ -200,7 +201,7 @@ class Drainer:
                 # as some thousand observations.
                 fresh = [s for s in self.spool.list() if s.name not in seen]
                 fresh = [s for s in fresh if s.format <= segments.FORMAT]
-                waiting = fresh if len(fresh) >= MORE_SEGMENTS else []
+                waiting = fresh if sum(s.size for s in fresh) >= MORE_BYTES else []
                 seen |= {segment.name for segment in waiting}
             if until is not None and time.monotonic() >= until:
                 break

@@ -135,6 +135,7 @@ def folder(report: Report, path: Path) -> None:
 
 
 def spool(report: Report, path: Path, chosen: Settings) -> None:
+    """What waits to be stored, and what was set aside as broken."""
     inbox = Spool(path)
     waiting, broken = inbox.list(), inbox.broken()
     total = sum(segment.size for segment in waiting)
