@@ -36,6 +36,9 @@ _LOCKED: Final = re.compile(r"Could not set lock on file|Conflicting lock|differ
 _mutexes: dict[str, threading.Lock] = {}
 _registry = threading.Lock()
 _open_changed = threading.Condition()
+_used = False
+_inherited = False
+"""Whether this process has used DuckDB, and whether it was forked from one that had."""
 _open_count = 0
 """Connections that are open, or being opened, in this process."""
 _lock_files: set[int] = set()
@@ -74,7 +77,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _registry, _open_changed, _open_count
+    global _registry, _open_changed, _open_count, _inherited
+    _inherited = _inherited or _used
     _mutexes.clear()
     _registry = threading.Lock()
     _open_changed = threading.Condition()
@@ -186,8 +190,15 @@ def _connect(
     path: Path, deadline: float, read_only: bool, stack: contextlib.ExitStack
 ) -> duckdb.DuckDBPyConnection:
     """A connection that `stack` closes."""
+    global _used
     import duckdb
 
+    if _inherited and duckdb.__version__.startswith(("0.", "1.")):
+        raise StoreError(
+            f"DuckDB {duckdb.__version__} crashes in a process forked from one that has used it",
+            "use DuckDB 2; what waits in the spool is stored by any other process",
+        )
+    _used = True
     pause = 0.005
     while True:
         try:

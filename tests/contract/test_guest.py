@@ -67,9 +67,7 @@ def test_no_network_is_wanted(tmp_path: Path) -> None:
     assert harness.run("no_network", tmp_path / "learning.duckdb").strip() == "50"
 
 
-def test_shutdown_twice_and_export_after(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_shutdown_twice_and_export_after(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The second shutdown is nothing; an export after it fails, is counted, said once."""
     path = tmp_path / "learning.duckdb"
     exporter = LearningSpanExporter(path=path)
@@ -125,8 +123,9 @@ def test_drains_are_not_instrumented(tmp_path: Path) -> None:
 
     seen: list[object] = []
     path = tmp_path / "learning.duckdb"
-    passed, drain.failpoint = drain.failpoint, lambda _: seen.append(
-        context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY)
+    passed, drain.failpoint = (
+        drain.failpoint,
+        lambda _: seen.append(context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY)),
     )
     try:
         exporter = LearningSpanExporter(path=path)

@@ -110,9 +110,7 @@ def test_an_empty_variable_is_not_set(
     exporter.shutdown()
 
 
-def test_two_exporters_that_disagree(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_two_exporters_that_disagree(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One store has one pipeline: what the second one asks for otherwise is named."""
     first = LearningSpanExporter(path=tmp_path / "x.duckdb", content="none")
     second = LearningLogExporter(path=tmp_path / "x.duckdb", content="task")

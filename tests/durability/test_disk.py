@@ -272,9 +272,7 @@ def test_a_user_id_before_there_is_a_folder(tmp_path: Path) -> None:
     processor.shutdown()
 
 
-def test_a_damaged_key_file_costs_no_span(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_key_file_costs_no_span(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """User ids cannot be hashed: they are left out, and the executions are kept."""
     path = tmp_path / "learning.duckdb"
     Path(f"{path}.key").write_bytes(b"short")
@@ -303,9 +301,7 @@ def test_the_folder_is_removed_under_a_running_app(tmp_path: Path) -> None:
     logging.getLogger("otel_learning").debug("done")
 
 
-def test_a_segment_that_cannot_be_read_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_segment_that_cannot_be_read_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the disk or too many open files: it waits, the others go in, flush says False."""
     path = tmp_path / "learning.duckdb"
     # What a process spools itself it need not read; this one must.

@@ -131,9 +131,7 @@ def test_from_two_processes(
     spans = [s for name in names for s in recorded[name]]
     expected = _feed(new_store("whole"), spans, len(spans))
     path = new_store("split")
-    processes = [
-        harness.start("export_corpora", path, half, *names) for half in (0, 1)
-    ]
+    processes = [harness.start("export_corpora", path, half, *names) for half in (0, 1)]
     for process in processes:
         out, err = process.communicate(timeout=120)
         assert (process.returncode, err) == (0, ""), out
@@ -220,9 +218,7 @@ def test_the_cache_of_the_ledger_changes_nothing(
     exporter.shutdown()
 
 
-def test_merged_ledger_blobs_still_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_merged_ledger_blobs_still_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the small blobs of many drains were merged, a late span finds all of its task."""
     from otel_learning.store import drain, ledger
 

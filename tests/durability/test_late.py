@@ -126,9 +126,7 @@ def test_half_in_the_ledger_half_gone(tmp_path: Path) -> None:
     assert exporter.force_flush()
     after = harness.query(path, "SELECT * FROM executions WHERE task_id = 't'")
     assert [p for p in zip(before[0], after[0], strict=True) if p[0] != p[1]] == []
-    rows = harness.query(
-        path, "SELECT repo, attempt_count FROM executions WHERE task_id = 't'"
-    )
+    rows = harness.query(path, "SELECT repo, attempt_count FROM executions WHERE task_id = 't'")
     assert rows == [("kept", 1)]
     assert harness.query(path, "SELECT sum(count) FROM losses") == [(1,)]
     exporter.shutdown()

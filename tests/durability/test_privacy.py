@@ -106,9 +106,7 @@ def _tables(path: Path) -> bytes:
     """Every value of every table, blobs decoded."""
     found = b""
     with duckdb.connect(str(path), read_only=True) as con:
-        tables = con.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE NOT internal"
-        ).fetchall()
+        tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
         assert len(tables) > 8
         for (table,) in tables:
             for row in con.execute(f'FROM "{table}"').fetchall():
