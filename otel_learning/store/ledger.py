@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,6 +33,10 @@ MERGE_AT: Final = 64
 """Small files that are merged into one once there are this many."""
 
 
+_TRACE: Final = "trace|"
+_TASK: Final = "task|"
+
+
 def keys_of(observation: Observation) -> list[str]:
     """What ties an observation to others: its trace, its task, its joining key."""
     keys = []
@@ -41,19 +45,30 @@ def keys_of(observation: Observation) -> list[str]:
         # Feedback looks its target up, and ties nothing together (rule C5).
         kind, target = facts.get("feedback_kind"), str(facts.get("feedback_target", ""))
         if kind == "task_id":
-            keys.append(f"task|{target}")
+            keys.append(f"{_TASK}{target}")
         elif kind in ("span_id", "trace_id"):
-            keys.append(f"trace|{target.partition(':')[0]}")
+            keys.append(_TRACE + target.partition(":")[0])
         return keys
     if observation.trace_id is not None:
-        keys.append(f"trace|{observation.trace_id}")
+        keys.append(_TRACE + observation.trace_id)
     task = facts.get("task_id")
     if task is not None:
-        keys.append(f"task|{task}")
+        keys.append(f"{_TASK}{task}")
     join = facts.get("join_key")
     if join is not None:
         joined = str(join)
         keys.append(f"trace|{joined[6:]}" if joined.startswith("trace:") else f"join|{joined}")
+    return keys
+
+
+def keys_in(observations: list[Observation]) -> set[str]:
+    """The keys of all of them: most share their trace's and their task's with their neighbours."""
+    plain = [o for o in observations if o.role != "feedback"]
+    keys = {_TRACE + trace for trace in {o.trace_id for o in plain} if trace is not None}
+    keys |= {f"{_TASK}{o.facts['task_id']}" for o in plain if "task_id" in o.facts}
+    for observation in observations:
+        if observation.role == "feedback" or "join_key" in observation.facts:
+            keys.update(keys_of(observation))
     return keys
 
 
@@ -64,21 +79,23 @@ def hash_key(key: str) -> int:
 
 @dataclass(slots=True)
 class Blob:
-    """The observations of one ledger file, and where each key's are."""
+    """The observations of one ledger file."""
 
     first: int
     last: int
     """The drains that it stands for."""
     observations: list[Observation]
-    by_key: dict[str, list[int]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, first: int, last: int, observations: list[Observation]) -> Blob:
-        by_key: dict[str, list[int]] = defaultdict(list)
-        for position, observation in enumerate(observations):
-            for key in keys_of(observation):
-                by_key[key].append(position)
-        return cls(first, last, observations, dict(by_key))
+    def holding(self, keys: set[str]) -> list[int]:
+        """Where the observations are that one of these keys ties to others."""
+        traces = {key[len(_TRACE) :] for key in keys if key.startswith(_TRACE)}
+        tasks = {key[len(_TASK) :] for key in keys if key.startswith(_TASK)}
+        return [
+            position
+            for position, o in enumerate(self.observations)
+            if (o.role != "feedback" and (o.trace_id in traces or o.facts.get("task_id") in tasks))
+            or ((o.role == "feedback" or "join_key" in o.facts) and not keys.isdisjoint(keys_of(o)))
+        ]
 
 
 @dataclass(slots=True)
@@ -111,7 +128,7 @@ class Ledger:
         expired: set[int] = set()
         taken: set[tuple[int, int, int]] = set()
         found: list[Observation] = []
-        frontier = {key for o in new for key in keys_of(o)}
+        frontier = keys_in(new)
         while frontier:
             known |= frontier
             wanted = {hash_key(key): key for key in frontier}
@@ -125,16 +142,15 @@ class Ledger:
                 if blob is None:
                     expired |= hashes
                     continue
-                for hashed in hashes:
-                    for position in blob.by_key.get(wanted[hashed], ()):
-                        place = (blob.first, blob.last, position)
-                        if place in taken:
-                            continue
-                        taken.add(place)
-                        observation = blob.observations[position]
-                        found.append(observation)
-                        if observation.role != "feedback":
-                            frontier.update(set(keys_of(observation)) - known)
+                for position in blob.holding({wanted[hashed] for hashed in hashes}):
+                    place = (blob.first, blob.last, position)
+                    if place in taken:
+                        continue
+                    taken.add(place)
+                    observation = blob.observations[position]
+                    found.append(observation)
+                    if observation.role != "feedback":
+                        frontier.update(set(keys_of(observation)) - known)
         return Found(found, expired)
 
     def _drains_of(
@@ -184,7 +200,7 @@ class Ledger:
         observations = self._files.read(file)
         if observations is None:
             return None
-        blob = Blob.of(first, last, observations)
+        blob = Blob(first, last, observations)
         self._remember(blob)
         return blob
 
@@ -205,7 +221,7 @@ class Ledger:
         observations: list[Observation],
     ) -> None:
         """Stores the observations of one drain, and the keys they are found by."""
-        blob = Blob.of(drain, drain, observations)
+        found = sorted(hash_key(key) for key in keys_in(observations))
         file, size = self._files.write(drain, drain, observations)
         self._small += size < SMALL_FILE_BYTES
         con.execute(
@@ -214,8 +230,8 @@ class Ledger:
         )
         keys = pa.table(
             {
-                "key": pa.array([hash_key(key) for key in blob.by_key], pa.uint64()),
-                "drain": pa.array([drain] * len(blob.by_key), pa.int64()),
+                "key": pa.array(found, pa.uint64()),
+                "drain": pa.array([drain] * len(found), pa.int64()),
             }
         )
         con.register("new_keys", keys)
@@ -223,7 +239,7 @@ class Ledger:
             con.execute("INSERT INTO ledger_keys SELECT key, drain FROM new_keys")
         finally:
             con.unregister("new_keys")
-        self._remember(blob)
+        self._remember(Blob(drain, drain, observations))
 
     def forget_cache(self) -> None:
         """After a rollback, or when another process may have changed the ledger."""
