@@ -62,11 +62,26 @@ _said: set[str] = set()
 """Problems with settings that were named in this process: one warning each."""
 
 
+def _warm_up() -> None:
+    """Imports what the first export needs, so that a burst right after the start is not lost.
+
+    While the first export imports for 60 ms, an application at full speed overflows the batch
+    processor's queue of 2,048 spans. The built-in profiles are part of the package, as code is.
+    """
+    import otel_learning.mapping.observe
+    import otel_learning.store.segments
+    import otel_learning.store.spool  # noqa: F401
+    from otel_learning.mapping import profile
+
+    profile.load()
+
+
 def pipeline_for(arguments: dict[str, Any]) -> Pipeline:
     """The pipeline of the store that the settings name; made on first use. Never raises."""
     from otel_learning import settings
 
     chosen, problems = settings.load(arguments)
+    _warm_up()
     key = os.path.realpath(chosen.path.expanduser())
     with _registry_lock:
         found = _pipelines.get(key)
