@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from otel_learning.assembly.attempts import Call, Lineage, calls_of, provider_of
+from otel_learning.assembly.attempts import Call, calls_of, provider_of
 from otel_learning.assembly.correlation import Group
 from otel_learning.assembly.cost import decide_cost
 from otel_learning.assembly.evidence import (
@@ -23,6 +23,7 @@ from otel_learning.assembly.evidence import (
     text,
     topmost,
 )
+from otel_learning.assembly.lineage import Lineage
 from otel_learning.assembly.outcome import decide_outcome
 from otel_learning.observation import FactValue, Observation
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
 from otel_learning.assembly.correlation import order
+from otel_learning.assembly.lineage import Lineage
 from otel_learning.observation import Facts, Observation
 
 _FILTERED: Final = ("content_filter", "content-filter", "safety", "refusal", "guardrail_intervened")
@@ -50,60 +50,6 @@ class Call:
     @property
     def has_usage(self) -> bool:
         return "input_tokens" in self.facts or "output_tokens" in self.facts
-
-
-class Lineage:
-    """Ancestors of observations within one execution."""
-
-    def __init__(self, observations: Iterable[Observation]) -> None:
-        self._spans = {(o.trace_id, o.span_id): o for o in observations}
-        self._depth: dict[tuple[str | None, str], int] = {}
-
-    def depth(self, observation: Observation) -> int:
-        """How many known ancestors there are."""
-        key = (observation.trace_id, observation.span_id)
-        known = self._depth.get(key)
-        if known is None:
-            parent = self.parent(observation)
-            if parent is None:
-                known = 0
-            elif (above := self._depth.get((parent.trace_id, parent.span_id))) is not None:
-                known = above + 1
-            else:
-                known = sum(1 for _ in self.above(observation))
-            self._depth[key] = known
-        return known
-
-    def above(self, observation: Observation) -> Iterable[Observation]:
-        """The known ancestors, nearest first."""
-        seen = {observation.key}
-        while observation.parent_id is not None:
-            key = (observation.trace_id, observation.parent_id)
-            parent = self._spans.get(key)
-            if parent is None or key in seen:
-                return
-            seen.add(key)
-            yield parent
-            observation = parent
-
-    def outer(self, members: list[Observation]) -> set[tuple[str | None, str]]:
-        """Those of whom one of `members` is a descendant."""
-        found: set[tuple[str | None, str]] = set()
-        for observation in members:
-            current = observation
-            while current.parent_id is not None:
-                key = (current.trace_id, current.parent_id)
-                parent = self._spans.get(key)
-                if parent is None or key in found:
-                    break
-                found.add(key)
-                current = parent
-        return found
-
-    def parent(self, observation: Observation) -> Observation | None:
-        if observation.parent_id is None:
-            return None
-        return self._spans.get((observation.trace_id, observation.parent_id))
 
 
 def calls_of(observations: list[Observation], lineage: Lineage) -> list[Call]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from otel_learning.assembly.lineage import Lineage
 from otel_learning.observation import Observation, deduplicate
 
 OBSERVATIONS_LIMIT: Final = 20_000
@@ -136,7 +137,7 @@ class _Tree:
     """
 
     def __init__(self, spans: list[Observation]) -> None:
-        self._spans: dict[SpanKey, Observation] = {}
+        self._lineage = Lineage(())
         self._task: dict[SpanKey, TaskKey | None] = {}
         self._tasks_of_trace: dict[str, set[TaskKey]] = {}
         self._rooted: set[str] = set()
@@ -160,22 +161,11 @@ class _Tree:
             return
         mixed = {trace for trace, tasks in self._tasks_of_trace.items() if len(tasks) > 1}
         members = [o for o in spans if o.trace_id in mixed]
-        self._spans = {o.key: o for o in members}
+        self._lineage = Lineage(members)
         for observation in members:
             if "task_id" in observation.facts:
-                for above in self._ancestors(observation):
+                for above in self._lineage.above(observation):
                     self._above.add(above.key)
-
-    def _ancestors(self, observation: Observation) -> Iterable[Observation]:
-        seen = {observation.key}
-        while observation.parent_id is not None:
-            key = (observation.trace_id, observation.parent_id)
-            parent = self._spans.get(key)
-            if parent is None or key in seen:
-                return
-            seen.add(key)
-            yield parent
-            observation = parent
 
     def task_of(self, observation: Observation) -> TaskKey | None:
         """Own id, else the nearest ancestor's, else the trace's only one (C2)."""
@@ -192,7 +182,7 @@ class _Tree:
     def _nearest(self, observation: Observation) -> TaskKey | None:
         path: list[SpanKey] = []
         found: TaskKey | None = None
-        for step in (observation, *self._ancestors(observation)):
+        for step in (observation, *self._lineage.above(observation)):
             if step.key in self._task:
                 found = self._task[step.key]
                 break

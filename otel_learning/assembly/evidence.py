@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from otel_learning.assembly.attempts import Call, Lineage
+from otel_learning.assembly.attempts import Call
 from otel_learning.assembly.correlation import Group, order
+from otel_learning.assembly.lineage import Lineage
 from otel_learning.observation import FactValue, Observation
 
 Price = Callable[[str, str | None, int, int, int], float | None]

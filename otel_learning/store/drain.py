@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +18,7 @@ import pyarrow as pa
 
 from otel_learning.assembly.assemble import assemble
 from otel_learning.assembly.correlation import Group, correlate
-from otel_learning.errors import SchemaVersionError, StoreError
+from otel_learning.errors import StoreError
 from otel_learning.mapping.outcome import error_type
 from otel_learning.mapping.pricing import price
 from otel_learning.observation import Observation
@@ -530,10 +529,3 @@ def _lies_in_the_data(error: Exception) -> bool:
         return False
     # Other RuntimeErrors are those of an interpreter that shuts down.
     return isinstance(error, RecursionError) or not isinstance(error, RuntimeError)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-__all__ = ["DrainReport", "DrainSettings", "Drainer", "SchemaVersionError", "ensure_store"]
