@@ -215,14 +215,22 @@ class Drainer:
     ) -> list[Segment]:
         """Moves some segments in one transaction and returns those that are left."""
         reading, left = self._read(con, waiting, report)
+        if self._moved(con, reading, report) is not None:
+            self._move_one_by_one(con, reading, report)
+        return left
+
+    def _moved(
+        self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport
+    ) -> Exception | None:
+        """Moves what was read; where its data cannot be stored, nothing of it, and says why."""
         try:
             self._move(con, reading, report)
         except Exception as error:
             if not _lies_in_the_data(error):
                 raise
             self._roll_back(con)
-            self._move_one_by_one(con, reading, report)
-        return left
+            return error
+        return None
 
     def _move_one_by_one(
         self, con: duckdb.DuckDBPyConnection, failed: _Reading, report: DrainReport
@@ -230,12 +238,8 @@ class Drainer:
         """One segment that cannot be stored must not keep all others out for ever."""
         for segment in failed.taken:
             reading, _ = self._read(con, [segment], report)
-            try:
-                self._move(con, reading, report)
-            except Exception as error:
-                if not _lies_in_the_data(error):
-                    raise
-                self._roll_back(con)
+            error = self._moved(con, reading, report)
+            if error is not None:
                 self._give_up(con, segment, error, report)
         with _transaction(con):
             record_losses(con, failed.broken)

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -324,4 +325,33 @@ def test_a_segment_that_cannot_be_read_now(tmp_path: Path, monkeypatch: pytest.M
         assert harness.segments_of(path) == [refused]
     assert exporter.force_flush() is True
     assert harness.stored_tasks(path).keys() == {"a", "b"}
+    exporter.shutdown()
+
+
+def test_a_segment_that_cannot_be_stored_keeps_no_other_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read well but cannot be stored is set aside and counted; the rest goes in once."""
+    from otel_learning.store import drain
+
+    path = tmp_path / "learning.duckdb"
+    exporter = LearningSpanExporter(path=path, drain="off")
+    for name in ("a", "bad", "c"):
+        exporter.export(harness.task(name))
+    store = drain.Drainer._store
+
+    def refuse(self: Any, con: Any, reading: Any, report: Any) -> None:
+        if any(o.facts.get("task_id") == "bad" for o in reading.observations):
+            raise ValueError("no such value")
+        store(self, con, reading, report)
+
+    monkeypatch.setattr(drain.Drainer, "_store", refuse)
+    report = drain.Drainer(path).drain(10)
+
+    assert len(report.broken) == 1 and report.broken[0].exists()
+    assert harness.stored_tasks(path) == {"a": 1, "c": 1}
+    assert harness.segments_of(path) == []
+    assert harness.query(path, "SELECT reason, count FROM losses") == [
+        ("segment that could not be stored: ValueError", 1)
+    ]
     exporter.shutdown()
