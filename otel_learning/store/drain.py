@@ -16,18 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from otel_learning.assembly.assemble import assemble
-from otel_learning.assembly.correlation import Group, correlate
 from otel_learning.errors import StoreError
-from otel_learning.mapping.outcome import error_type
-from otel_learning.mapping.pricing import price
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, lease, rows, schema, segments
+from otel_learning.store import ancestry, lease, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
-from otel_learning.store.executions import replace_executions
-from otel_learning.store.feedback import store_feedback
+from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
 from otel_learning.store.handover import Handover
-from otel_learning.store.ledger import Found, Ledger, hash_key
+from otel_learning.store.ledger import Ledger
+from otel_learning.store.merge import Merger
 from otel_learning.store.spool import Segment, Spool
 
 if TYPE_CHECKING:
@@ -40,7 +36,6 @@ TRANSACTION_OBSERVATIONS: Final = 10_000
 MORE_BYTES: Final = 1024 * 1024
 """What must have come during a drain, some 2,000 observations, to go in with it."""
 HOUSEKEEPING_SECONDS: Final = 60.0
-BREATH_SECONDS: Final = 0.002
 
 Failpoint = Callable[[str], None]
 
@@ -99,23 +94,6 @@ class _Reading:
     broken: list[dict[str, Any]] = field(default_factory=list)
 
 
-class _Breather:
-    """Hands the interpreter over every other millisecond.
-
-    A thread that computes keeps it for 5 ms at a time (sys.getswitchinterval), and an
-    application's task that takes one would feel each of them.
-    """
-
-    def __init__(self) -> None:
-        self._since = 0.0
-
-    def __call__(self) -> None:
-        now = time.perf_counter()
-        if now - self._since > BREATH_SECONDS:
-            time.sleep(0)
-            self._since = time.perf_counter()
-
-
 class Drainer:
     """Drains one store; it keeps the ledger's cache between drains."""
 
@@ -131,8 +109,10 @@ class Drainer:
         self._settings = settings or DrainSettings()
         self._ledger = Ledger(path, self._settings.fsync)
         self._housekept = 0.0
-        self._last_drain = -1
-        self._breathe = _Breather()
+        self._breathe = Breather(DRAIN_BREATH_SECONDS)
+        self._merger = Merger(
+            self._ledger, self._settings.correlation_window_seconds, self._breathe
+        )
         self._settle_at = 0.0
         """When something open may be due, in monotonic seconds; 0 where that is not known yet."""
 
@@ -297,9 +277,8 @@ class Drainer:
     def _move(self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport) -> None:
         fresh = [s for s in reading.taken if s.name not in reading.stored]
         failpoint("drain: read")
-        done = DrainReport()
         con.execute("BEGIN")
-        self._store(con, reading, done)
+        merged = self._merger.merge(con, reading.observations)
         record_names(con, fresh, self.spool)
         record_losses(con, [*reading.losses, *reading.broken])
         failpoint("drain: before commit")
@@ -312,124 +291,8 @@ class Drainer:
             failpoint("drain: unlinked")
         report.segments += len(fresh)
         report.observations += len(reading.observations)
-        report.executions += done.executions
-        report.late += done.late
-
-    def _store(
-        self, con: duckdb.DuckDBPyConnection, reading: _Reading, report: DrainReport
-    ) -> None:
-        incoming = reading.observations
-        plain = [o for o in incoming if o.role == "ancestor"]
-        telling = [o for o in incoming if o.role != "ancestor"]
-        ancestry.save(con, plain)
-        if not incoming:
-            return
-        drain = self._next_drain(con)
-        # Plain spans count: the root that an open execution waits for may be one.
-        found = self._ledger.connected(con, [*telling, *one_per_trace(plain)])
-        old = found.observations
-        if found.expired:
-            telling, old, late = self._without_late(con, telling, found)
-            report.late += late
-            if late:
-                record_losses(con, [{"reason": "later than the ledger's window", "count": late}])
-        if not telling and not old:
-            return
-        traces = {o.trace_id for o in (*telling, *old) if o.trace_id is not None}
-        ancestors = ancestry.load(con, traces)
-        everything = [*old, *telling, *ancestors]
-        kept: set[tuple[str | None, str]] = set()
-        if ancestors:
-            kept = ancestry.needed(everything) - {o.key for o in old if o.role == "ancestor"}
-        promoted = {o.key: o for o in ancestors if o.key in kept}
-        correlation = correlate(everything, self._settings.correlation_window_seconds)
-        fresh = _within_limits(telling, correlation.groups)
-        if fresh or promoted:
-            self._ledger.append(con, drain, [*fresh, *promoted.values()])
-        if found.expired:
-            self._count_on(con, correlation.groups, found.expired, traces)
-        now = int(time.time() * 1e6)
-        assembled = []
-        for group in correlation.groups:
-            assembled.append((assemble(group, price, error_type), group))
-            self._breathe()
-        replace_executions(con, [a for a, _ in assembled], old, now)
-        said = [
-            rows.feedback_row(o, item.execution["execution_id"], now)
-            for item, group in assembled
-            for o in (*group.observations, *group.feedback)
-            if rows.carries_feedback(o)
-        ]
-        orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
-        written = [item.execution["execution_id"] for item, _ in assembled]
-        store_feedback(con, said, orphans, written)
-        lost = len(telling) - len(fresh)
-        if lost:
-            record_losses(con, [{"reason": "over 20,000 observations in one execution",
-                                  "count": lost}])  # fmt: skip
-        report.executions += len(assembled)
-
-    def _next_drain(self, con: duckdb.DuckDBPyConnection) -> int:
-        row = lease.one(con, "SELECT coalesce(max(last_drain), 0) FROM ledger")
-        newest = int(row[0]) if row else 0
-        if newest != self._last_drain:
-            # Another process drained in between; its merges may have renumbered what is cached.
-            self._ledger.forget_cache()
-            # A number is never used again, also where the ledger has let go of all that had it.
-            row = lease.one(con, "SELECT coalesce(max(drain), 0) FROM ledger_keys")
-            newest = max(newest, int(row[0]) if row else 0)
-        self._last_drain = newest + 1
-        return newest + 1
-
-    def _without_late(
-        self, con: duckdb.DuckDBPyConnection, telling: list[Observation], found: Found
-    ) -> tuple[list[Observation], list[Observation], int]:
-        """Leaves out what belongs to executions that have left the ledger's window.
-
-        An execution of which only a part is left stays as it is: put together anew from that
-        part, it would lose what the rest had told. Returns the new and the old observations
-        that remain, and how many of the new came too late.
-        """
-        traces = {
-            o.trace_id for o in (*telling, *found.observations)
-            if o.trace_id is not None and o.role != "feedback"
-        }  # fmt: skip
-        gone = {t for t in traces if hash_key(f"trace|{t}") in found.expired}
-        con.register("concerned", pa.table({"trace_id": pa.array(sorted(traces), pa.string())}))
-        try:
-            together = con.execute(
-                "SELECT trace_ids FROM settled_executions WHERE len(trace_ids) > 1 AND "
-                "list_has_any(trace_ids, (SELECT coalesce(list(trace_id), []) FROM concerned))"
-            ).fetchall()
-        finally:
-            con.unregister("concerned")
-        lost = self._ledger.expired_traces(con, {t for (members,) in together for t in members})
-        for (members,) in together:
-            if not lost.isdisjoint(members):
-                gone.update(members)
-        kept = [o for o in telling if o.role == "feedback" or o.trace_id not in gone]
-        old = [o for o in found.observations if o.role == "feedback" or o.trace_id not in gone]
-        return kept, old, len(telling) - len(kept)
-
-    def _count_on(
-        self, con: duckdb.DuckDBPyConnection, groups: list[Group], expired: set[int],
-        traces: set[str],
-    ) -> None:  # fmt: skip
-        """Where earlier runs of a task have left the ledger, its next ones count on from them."""
-        offsets: dict[tuple[str, str], int] = {}
-        for group in groups:
-            if group.task_id is None or hash_key(f"task|{group.task_id}") not in expired:
-                continue
-            key = (group.scope, group.task_id)
-            if key not in offsets:
-                environment = group.observations[0].facts.get("environment")
-                row = lease.one(con, "SELECT coalesce(max(run), 0) FROM settled_executions "
-                    "WHERE task_id = ? AND environment IS NOT DISTINCT FROM ? "
-                    "AND NOT list_has_any(trace_ids, ?)",
-                    [group.task_id, environment, sorted(traces)],
-                )  # fmt: skip
-                offsets[key] = int(row[0]) if row else 0
-            group.run += offsets[key]
+        report.executions += merged.executions
+        report.late += merged.late
 
     # ------------------------------------------------------------------ settling
 
@@ -478,28 +341,6 @@ def ensure_store(path: Path) -> None:
     if path.exists():
         return
     lease.create(path, lambda con: schema.upgrade(con, str(path)))
-
-
-def _within_limits(telling: list[Observation], groups: list[Group]) -> list[Observation]:
-    """Leaves out what an overfull execution could not take: the ledger must not grow by it.
-
-    Otherwise every later drain would read it all back, for a task id that never ends.
-    """
-    full = [group for group in groups if group.overflow]
-    if not full:
-        return telling
-    taken = {o.key for group in full for o in group.observations}
-    traces = {o.trace_id for group in full for o in group.observations}
-    tasks = {group.task_id for group in full}
-    return [
-        o for o in telling
-        if o.role == "feedback" or o.key in taken
-        or (o.trace_id not in traces and o.facts.get("task_id", "") not in tasks)
-    ]  # fmt: skip
-
-
-def one_per_trace(plain: list[Observation]) -> list[Observation]:
-    return list({o.trace_id: o for o in plain}.values())
 
 
 @contextlib.contextmanager

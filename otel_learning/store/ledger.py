@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -219,10 +219,11 @@ class Ledger:
         con: duckdb.DuckDBPyConnection,
         drain: int,
         observations: list[Observation],
+        breathe: Callable[[], None] | None = None,
     ) -> None:
         """Stores the observations of one drain, and the keys they are found by."""
         found = sorted(hash_key(key) for key in keys_in(observations))
-        file, size = self._files.write(drain, drain, observations)
+        file, size = self._files.write(drain, drain, observations, breathe)
         self._small += size < SMALL_FILE_BYTES
         con.execute(
             "INSERT INTO ledger VALUES (?, ?, now(), ?, ?, ?)",

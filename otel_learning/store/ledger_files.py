@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,10 +34,16 @@ class LedgerFiles:
         self.folder = store.with_name(store.name + ".ledger")
         self._fsync = fsync
 
-    def write(self, first: int, last: int, observations: Sequence[Observation]) -> tuple[str, int]:
+    def write(
+        self,
+        first: int,
+        last: int,
+        observations: Sequence[Observation],
+        breathe: Callable[[], None] | None = None,
+    ) -> tuple[str, int]:
         """Puts observations down and returns the file's name and size in bytes."""
         private_directory(self.folder)
-        body = segments.encode(observations)
+        body = segments.encode(observations, breathe=breathe)
         packed = _SIZE.pack(len(body)) + pa.Codec("zstd", _LEVEL).compress(body, asbytes=True)
         name = f"{first}-{last}-{secrets.token_hex(4)}.zst"
         descriptor = os.open(

@@ -8,7 +8,7 @@ is one task, and the exporting thread needs no Arrow at all (docs/decisions/0004
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 from pydantic_core import from_json, to_json
@@ -17,6 +17,8 @@ from otel_learning.observation import FACTS, Observation, Role
 
 FORMAT: Final = 1
 """Of segments; a drainer leaves segments of a format it does not know to a newer one."""
+ENCODED_AT_ONCE: Final = 64
+"""Some 0.2 ms."""
 
 _ROLES: Final = frozenset(get_args(Role))
 
@@ -29,14 +31,26 @@ class Contents(NamedTuple):
     """What travels with them: losses of the process that wrote them."""
 
 
-def encode(observations: Sequence[Observation], notes: Mapping[str, Any] | None = None) -> bytes:
-    """Observations as bytes. Raises ValueError where a text cannot be UTF-8."""
-    rows = [
-        (o.trace_id, o.span_id, o.parent_id, o.local_root, o.role, o.start_ns, o.end_ns, o.status,
-         o.producer, o.profile, o.revision, o.dropped, o.facts)
-        for o in observations
-    ]  # fmt: skip
-    return to_json({"notes": dict(notes or {}), "observations": rows})
+def encode(
+    observations: Sequence[Observation],
+    notes: Mapping[str, Any] | None = None,
+    breathe: Callable[[], None] | None = None,
+) -> bytes:
+    """Observations as bytes. Raises ValueError where a text cannot be UTF-8.
+
+    `breathe` is called between parts: the encoder keeps the interpreter while it is at work.
+    """
+    parts = []
+    for start in range(0, len(observations), ENCODED_AT_ONCE):
+        rows = [
+            (o.trace_id, o.span_id, o.parent_id, o.local_root, o.role, o.start_ns, o.end_ns,
+             o.status, o.producer, o.profile, o.revision, o.dropped, o.facts)
+            for o in observations[start : start + ENCODED_AT_ONCE]
+        ]  # fmt: skip
+        parts.append(to_json(rows)[1:-1])
+        if breathe is not None:
+            breathe()
+    return b'{"notes":%b,"observations":[%b]}' % (to_json(dict(notes or {})), b",".join(parts))
 
 
 def decode(body: bytes) -> Contents:

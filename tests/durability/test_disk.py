@@ -332,20 +332,20 @@ def test_a_segment_that_cannot_be_stored_keeps_no_other_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is read well but cannot be stored is set aside and counted; the rest goes in once."""
-    from otel_learning.store import drain
+    from otel_learning.store import drain, merge
 
     path = tmp_path / "learning.duckdb"
     exporter = LearningSpanExporter(path=path, drain="off")
     for name in ("a", "bad", "c"):
         exporter.export(harness.task(name))
-    store = drain.Drainer._store
+    whole = merge.Merger.merge
 
-    def refuse(self: Any, con: Any, reading: Any, report: Any) -> None:
-        if any(o.facts.get("task_id") == "bad" for o in reading.observations):
+    def refuse(self: Any, con: Any, incoming: Any) -> merge.Merged:
+        if any(o.facts.get("task_id") == "bad" for o in incoming):
             raise ValueError("no such value")
-        store(self, con, reading, report)
+        return whole(self, con, incoming)
 
-    monkeypatch.setattr(drain.Drainer, "_store", refuse)
+    monkeypatch.setattr(merge.Merger, "merge", refuse)
     report = drain.Drainer(path).drain(10)
 
     assert len(report.broken) == 1 and report.broken[0].exists()
