@@ -7,7 +7,8 @@ OtelLearningError
 └─ StoreError
    ├─ StoreMissingError
    ├─ StoreLockedError
-   └─ SchemaVersionError
+   ├─ SchemaVersionError
+   └─ SchemaUpgradeError
 
 The exporter raises none of them: it counts, logs and goes on (rule R3). The library and the
 command line raise and show them.
@@ -70,4 +71,15 @@ class SchemaVersionError(StoreError):
         super().__init__(
             f"the store {path} has schema version {found}, this release knows up to {supported}",
             "upgrade the package: pip install -U otel-learning",
+        )
+
+
+class SchemaUpgradeError(StoreError):
+    """The store is older than this release, and bringing it up takes longer than a drain may."""
+
+    def __init__(self, path: str, version: int) -> None:
+        self.version = version
+        super().__init__(
+            f"the store {path} waits for schema version {version}",
+            "run: otel-learning migrate upgrade",
         )

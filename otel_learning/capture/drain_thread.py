@@ -56,10 +56,11 @@ class DrainThread:
         self._drained = 0
         """Observations recorded, and how many of them are known to be in the store."""
         self._pending_since = 0.0
-        self._settle_at: float | None = None
+        self._work_at: float | None = None
+        """When there is work in the store without anything new."""
         self._locked = False
         """Whether the last drain failed because somebody else had the store."""
-        self._newer_schema_said = False
+        self._schema_said = False
 
     @property
     def _pending(self) -> int:
@@ -126,14 +127,14 @@ class DrainThread:
                 if younger < DRAIN_SECONDS:
                     due = now + DRAIN_SECONDS - younger + 0.001
             times.append(due)
-        if self._settle_at is not None:
-            times.append(self._settle_at)
+        if self._work_at is not None:
+            times.append(self._work_at)
         return min(times, default=None)
 
     def _drained_by_others(self, recorded: int) -> bool:
         """Whether nothing waits, since somebody else has drained it: then nothing is to do."""
-        settling = self._settle_at is not None and time.monotonic() >= self._settle_at
-        if settling or self._spool.list():
+        due = self._work_at is not None and time.monotonic() >= self._work_at
+        if due or self._spool.list():
             return False
         self._note_drained(recorded)
         return True
@@ -156,7 +157,12 @@ class DrainThread:
         self, timeout_seconds: float, work_seconds: float, unless_within_seconds: float = 0.0
     ) -> bool:
         """One drain; False where the store was not to be had. Nothing is lost then."""
-        from otel_learning.errors import SchemaVersionError, StoreError, StoreLockedError
+        from otel_learning.errors import (
+            SchemaUpgradeError,
+            SchemaVersionError,
+            StoreError,
+            StoreLockedError,
+        )
         from otel_learning.store.lease import OWN_THREAD
 
         with self._condition:
@@ -179,9 +185,9 @@ class DrainThread:
             if error.holder != OWN_THREAD:  # a drain of ours takes a moment, and nobody waits
                 self._warned.warning("otel_learning: %s", error)
             return False
-        except SchemaVersionError as error:
-            if not self._newer_schema_said:
-                self._newer_schema_said = True
+        except (SchemaVersionError, SchemaUpgradeError) as error:
+            if not self._schema_said:
+                self._schema_said = True
                 logger.warning("otel_learning: %s; spans are kept in the spool", error)
             return False
         except (StoreError, OSError) as error:
@@ -210,11 +216,10 @@ class DrainThread:
         if not report.waiting:
             self._note_drained(recorded)
         with self._condition:
-            self._settle_at = (
-                time.monotonic() + self._settings.settle_after + 1
-                if report.open_executions
-                else None
-            )
+            due = report.due_seconds
+            self._work_at = None if due is None else time.monotonic() + due
+            if threading.current_thread() is not self._thread:
+                self._condition.notify_all()  # the thread may be asleep until later than that
         return True
 
     def flush(self, timeout_seconds: float) -> bool:

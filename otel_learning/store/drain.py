@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,13 +18,14 @@ import pyarrow as pa
 
 from otel_learning.errors import StoreError
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, lease, schema, segments
+from otel_learning.store import ancestry, lease, rollups, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
 from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
 from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Ledger
 from otel_learning.store.merge import Merger
 from otel_learning.store.spool import Segment, Spool
+from otel_learning.store.transaction import transaction
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,6 +81,8 @@ class DrainReport:
     late: int = 0
     """Observations that came after their execution had left the ledger; counted, not merged."""
     open_executions: int = 0
+    due_seconds: float | None = None
+    """In how many seconds there is work without anything new: to settle, or to roll up."""
 
 
 @dataclass(slots=True)
@@ -113,8 +116,8 @@ class Drainer:
         self._merger = Merger(
             self._ledger, self._settings.correlation_window_seconds, self._breathe
         )
-        self._settle_at = 0.0
-        """When something open may be due, in monotonic seconds; 0 where that is not known yet."""
+        self._due_at = 0.0
+        """When there is work without anything new, in monotonic seconds; 0 where not known yet."""
 
     def drain(
         self,
@@ -139,7 +142,7 @@ class Drainer:
 
         deadline = time.monotonic() + timeout_seconds
         report = DrainReport()
-        if time.monotonic() < self._settle_at and not self.spool.list():
+        if time.monotonic() < self._due_at and not self.spool.list():
             report.skipped = True
             return report
         with lease.exclusive(self.path, timeout_seconds):
@@ -161,8 +164,8 @@ class Drainer:
                     ) from error
                 raise
             self.spool.mark_drained()
-        wait = self._settings.settle_after_seconds + 1.0 if report.open_executions else math.inf
-        self._settle_at = time.monotonic() + wait
+        wait = math.inf if report.due_seconds is None else report.due_seconds
+        self._due_at = time.monotonic() + wait
         return report
 
     def _drain_all(
@@ -186,6 +189,9 @@ class Drainer:
                 break
         report.waiting = len(waiting)
         self._settle(con, report)
+        rolled_up = rollups.refresh(con)
+        settled = self._settings.settle_after_seconds + 1.0 if report.open_executions else None
+        report.due_seconds = min((s for s in (rolled_up, settled) if s is not None), default=None)
         self._keep_house(con)
 
     # ------------------------------------------------------------ one transaction
@@ -221,7 +227,7 @@ class Drainer:
             error = self._moved(con, reading, report)
             if error is not None:
                 self._give_up(con, segment, error, report)
-        with _transaction(con):
+        with transaction(con):
             record_losses(con, failed.broken)
 
     def _give_up(
@@ -230,7 +236,7 @@ class Drainer:
     ) -> None:  # fmt: skip
         report.broken.append(self.spool.set_aside(segment))
         reason = f"segment that could not be stored: {type(error).__name__}"
-        with _transaction(con):
+        with transaction(con):
             record_losses(con, [{"reason": reason, "count": 1}])
 
     def _roll_back(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -317,6 +323,10 @@ class Drainer:
                     "WHERE execution_id IN (FROM due) ORDER BY started_at"
                 )
                 con.execute(f"DELETE FROM open_{kind} WHERE execution_id IN (FROM due)")
+            days = con.execute(
+                "SELECT DISTINCT day FROM settled_executions WHERE execution_id IN (FROM due)"
+            ).fetchall()
+            rollups.mark_days(con, [day for (day,) in days])
             con.execute("DROP TABLE due")
             failpoint("settle: before commit")
             con.execute("COMMIT")
@@ -328,7 +338,7 @@ class Drainer:
         if rested and not self._ledger.crumbles:
             return
         self._housekept = time.monotonic()
-        with _transaction(con):
+        with transaction(con):
             self._ledger.merge_small(con)
             self._ledger.prune(con, self._settings.ledger_window_seconds)
             ancestry.prune(con, self._settings.settle_after_seconds)
@@ -341,21 +351,6 @@ def ensure_store(path: Path) -> None:
     if path.exists():
         return
     lease.create(path, lambda con: schema.upgrade(con, str(path)))
-
-
-@contextlib.contextmanager
-def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All of it or, where it raises, nothing."""
-    import duckdb
-
-    con.execute("BEGIN")
-    try:
-        yield
-        con.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):
-            con.execute("ROLLBACK")
-        raise
 
 
 def _lies_in_the_data(error: Exception) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from otel_learning.assembly.assemble import Assembled
 from otel_learning.observation import Observation
-from otel_learning.store import rows
+from otel_learning.store import rollups, rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,6 +24,7 @@ def replace_executions(
 ) -> None:
     """Puts the executions in the place of what stood there of the same traces."""
     first_recorded: dict[str, int] = {}
+    changed: set[int | date] = set()
     resettled: set[str] = set()
     touched = {o.trace_id for o in old if o.trace_id is not None and o.role != "feedback"}
     if touched:
@@ -29,9 +32,9 @@ def replace_executions(
         low, high = min(starts, default=None), max(starts, default=None)
         con.register("touched", pa.table({"trace_id": sorted(touched)}))
         try:
-            gone = _delete_touched(con, "open", None, None)
+            gone = _delete_touched(con, "open", None, None, changed)
             first_recorded.update(gone)
-            gone = _delete_touched(con, "settled", low, high)
+            gone = _delete_touched(con, "settled", low, high, changed)
             first_recorded.update(gone)
             resettled = set(gone)
         finally:
@@ -42,24 +45,63 @@ def replace_executions(
         row = item.execution
         row["recorded_at"] = first_recorded.get(row["execution_id"], now)
         row["updated_at"] = now
+        row["day"] = rollups.day_of(row["started_at"])
         done = row["complete"] or row["execution_id"] in resettled
         (settled if done else still_open).append(item)
     for name, items in (("settled", settled), ("open", still_open)):
         if not items:
             continue
+        if name == "settled":
+            changed.update(item.execution["day"] for item in items)
         items.sort(key=lambda item: item.execution["started_at"] or 0)
         executions = rows.table([item.execution for item in items], rows.EXECUTION)
         rows.insert(con, f"{name}_executions", executions, rows.EXECUTION)
         attempts = [attempt for item in items for attempt in item.attempts]
         if attempts:
             rows.insert(con, f"{name}_attempts", rows.table(attempts, rows.ATTEMPT), rows.ATTEMPT)
+        _note_keys(con, [item.execution for item in items])
+    rollups.mark_days(con, changed)
+
+
+def _note_keys(con: duckdb.DuckDBPyConnection, executions: list[dict[str, Any]]) -> None:
+    """Notes on which day each task and each trace is found."""
+    days = {
+        (day_key(kind, identity), row["day"])
+        for row in executions
+        for kind, ids in (("task", [row["task_id"]]), ("trace", row["trace_ids"]))
+        for identity in ids
+        if identity is not None
+    }
+    if not days:
+        return
+    keys, dates = zip(*sorted(days), strict=True)
+    layout = {"key": pa.array(keys, pa.uint64()), "day": pa.array(dates, pa.date32())}
+    con.register("keyed", pa.table(layout))
+    try:
+        con.execute("INSERT INTO execution_keys SELECT key, day FROM keyed")
+    finally:
+        con.unregister("keyed")
+
+
+def day_key(kind: str, identity: str) -> int:
+    """The key of a task or trace in `execution_keys`: SQL's `md5_number_upper(kind || '|' || id)`.
+
+    Not for security; DuckDB's own `hash` may change with its release.
+    """
+    digest = hashlib.md5(f"{kind}|{identity}".encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:8], "little")
 
 
 def _delete_touched(
-    con: duckdb.DuckDBPyConnection, kind: str, low: int | None, high: int | None
+    con: duckdb.DuckDBPyConnection,
+    kind: str,
+    low: int | None,
+    high: int | None,
+    changed: set[int | date],
 ) -> dict[str, int]:
     """Deletes the executions of touched traces; returns when each was first recorded.
 
+    The days of settled ones are added to `changed`.
     `low` and `high` bound when they can have started, so that old row groups are skipped.
     """
     hint, bounds = "TRUE", []
@@ -72,12 +114,12 @@ def _delete_touched(
         f"DELETE FROM {kind}_executions WHERE {hint} AND execution_id IN ("
         f"  SELECT execution_id FROM (SELECT execution_id, unnest(trace_ids) AS trace_id"
         f"  FROM {kind}_executions WHERE {hint}) WHERE trace_id IN (SELECT trace_id FROM touched))"
-        " RETURNING execution_id, epoch_us(recorded_at)",
+        " RETURNING execution_id, epoch_us(recorded_at), day",
         [*bounds, *bounds],
     ).fetchall()
     if not gone:
         return {}
-    con.register("gone", pa.table({"execution_id": [str(identity) for identity, _ in gone]}))
+    con.register("gone", pa.table({"execution_id": [str(identity) for identity, _, _ in gone]}))
     try:
         con.execute(
             f"DELETE FROM {kind}_attempts WHERE execution_id IN "
@@ -85,4 +127,6 @@ def _delete_touched(
         )
     finally:
         con.unregister("gone")
-    return {str(identity): int(recorded) for identity, recorded in gone}
+    if kind == "settled":
+        changed.update(day for _, _, day in gone)
+    return {str(identity): int(recorded) for identity, recorded, _ in gone}

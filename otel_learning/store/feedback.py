@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from otel_learning.store import lease, rows
+from otel_learning.store import lease, rollups, rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,7 +46,9 @@ def store_feedback(
         finally:
             con.unregister("written")
     for kind in ("settled", "open"):
-        con.execute(_NOTE.format(kind=kind))
+        days = con.execute(_NOTE.format(kind=kind)).fetchall()
+        if kind == "settled":
+            rollups.mark_days(con, {day for (day,) in days})
     con.execute("DROP TABLE concerned")
 
 
@@ -112,6 +114,7 @@ WHERE e.execution_id = n.execution_id AND (
     OR e.feedback_count IS DISTINCT FROM n.feedback_count
     OR e.evaluated_quality IS DISTINCT FROM n.evaluated_quality
 )
+RETURNING e.day
 """
 
 _INDIRECT: Final = """

@@ -32,6 +32,7 @@ EXECUTION: Final[dict[str, pa.DataType]] = {
     "failed_attempt_count": pa.int32(), "peak_memory_mb": _FLOAT, "cpu_time_seconds": _FLOAT,
     "solution_summary": _TEXT, "producer": _TEXT, "profile": _TEXT, "complete": _BOOL,
     "dropped_attributes": _INT, "sampling_ratio": _FLOAT, "metadata": _TEXT,
+    "day": pa.date32(),
 }  # fmt: skip
 """Columns of settled_executions and open_executions, in their order."""
 

@@ -1,85 +1,149 @@
-"""The store's schema: numbered SQL steps, each applied together with its bookkeeping."""
+"""The store's schema: numbered SQL steps, each applied together with its bookkeeping.
+
+`0002_name.sql` leads up, `0002_name.down.sql` back. A step's second comment line says whether a
+drain may apply it (`-- on drain: always`, `below 2,000,000 executions`, `never`); the way back
+begins with what it loses (`-- loses: ...`).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from otel_learning.errors import SchemaVersionError, StoreError
+from otel_learning.errors import SchemaUpgradeError, SchemaVersionError, StoreError
+from otel_learning.store.transaction import transaction
 
 if TYPE_CHECKING:
     import duckdb
 
-_BOOKKEEPING = """
+_BOOKKEEPING: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER PRIMARY KEY, name VARCHAR, checksum VARCHAR,
     applied_at TIMESTAMPTZ DEFAULT now()
 )
 """
+_ON_DRAIN: Final = re.compile(r"^-- on drain: (?:(always|never)|below ([\d,]+) executions)$", re.M)
+_LOSES: Final = re.compile(r"^-- loses: (.+)$", re.M)
 
 
 @dataclass(frozen=True)
 class Migration:
+    """One step."""
+
     version: int
     name: str
     sql: str
+    back: str | None = None
+    """The way back; the first step has none."""
 
     @property
     def checksum(self) -> str:
         return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def executions_on_drain(self) -> float:
+        """Up to how many executions a drain applies it; more take too long for that."""
+        found = _ON_DRAIN.search(self.sql)
+        if found is None or found[1] == "never":
+            return 0.0
+        return float("inf") if found[1] else float(found[2].replace(",", ""))
+
+    @property
+    def loses(self) -> str | None:
+        """What goes with the way back."""
+        found = _LOSES.search(self.back or "")
+        return found[1] if found else None
 
 
 @lru_cache(maxsize=1)
 def migrations() -> tuple[Migration, ...]:
     """All steps, in order."""
     folder = resources.files("otel_learning.store") / "migrations"
+    texts = {
+        entry.name: entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".sql")
+    }
     steps = []
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".sql"):
-            number, _, name = file.name.removesuffix(".sql").partition("_")
-            steps.append(Migration(int(number), name, file.read_text(encoding="utf-8")))
+    for name in sorted(texts):
+        if name.endswith(".down.sql"):
+            continue
+        stem = name.removesuffix(".sql")
+        number, _, title = stem.partition("_")
+        steps.append(Migration(int(number), title, texts[name], texts.get(f"{stem}.down.sql")))
     return tuple(steps)
 
 
 def supported_version() -> int:
+    """The newest schema that this release knows."""
     return migrations()[-1].version
 
 
-def upgrade(con: duckdb.DuckDBPyConnection, path: str) -> int:
-    """Brings the schema up to this release's and returns its version.
+def upgrade(con: duckdb.DuckDBPyConnection, path: str, *, on_drain: bool = True) -> list[Migration]:
+    """Brings the schema up to this release's and returns the steps that it took.
+
+    Args:
+        con: a connection that writes.
+        path: the store's, for messages.
+        on_drain: takes only such steps as a drain may; every other waits for the command.
 
     Raises:
         SchemaVersionError: the store is newer than this release.
+        SchemaUpgradeError: a step waits for the command.
         StoreError: a step that was applied is not the step of that number here.
     """
-    found = applied(con)
+    pending = checked(applied(con), path)
+    for step in pending:
+        if on_drain and step.executions_on_drain <= _executions(con, step):
+            raise SchemaUpgradeError(path, step.version)
+        _take(con, step)
+    return pending
+
+
+def checked(found: dict[int, str], path: str) -> list[Migration]:
+    """The steps that a store still has to take. Raises as `upgrade` does."""
     newest = max(found, default=0)
     if newest > supported_version():
         raise SchemaVersionError(path, newest, supported_version())
     for step in migrations():
-        known = found.get(step.version)
-        if known is not None and known != step.checksum:
+        if found.get(step.version, step.checksum) != step.checksum:
             raise StoreError(
                 f"migration {step.version} of the store {path} is not the one of this release",
                 "the store was written by a changed copy of the package",
             )
-        if known is None:
-            con.execute("BEGIN")
-            try:
-                con.execute(_BOOKKEEPING)
-                con.execute(step.sql)
-                con.execute(
-                    "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
-                    [step.version, step.name, step.checksum],
-                )
-                con.execute("COMMIT")
-            except BaseException:
-                con.execute("ROLLBACK")
-                raise
-    return supported_version()
+    return [step for step in migrations() if step.version not in found]
+
+
+def downgrade(con: duckdb.DuckDBPyConnection, path: str, version: int) -> list[Migration]:
+    """Takes the steps above `version` back, the newest first; returns them.
+
+    Raises as `upgrade` does, and StoreError where a step has no way back.
+    """
+    steps = to_take_back(applied(con), path, version)
+    for step in steps:
+        with transaction(con):
+            for statement in statements(step.back or ""):
+                con.execute(statement)
+            con.execute("DELETE FROM schema_migrations WHERE version = ?", [step.version])
+    return steps
+
+
+def to_take_back(found: dict[int, str], path: str, version: int) -> list[Migration]:
+    """The steps above `version` that a store has taken, the newest first. Raises as above."""
+    checked(found, path)
+    steps = [step for step in reversed(migrations()) if version < step.version in found]
+    for step in steps:
+        if step.back is None:
+            raise StoreError(
+                f"there is no way back from schema version {step.version}",
+                "restore a backup of the older version",
+            )
+    return steps
 
 
 def applied(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
@@ -91,3 +155,29 @@ def applied(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
     except duckdb.CatalogException:
         return {}
     return {int(version): str(checksum) for version, checksum in rows}
+
+
+def statements(sql: str) -> Iterable[str]:
+    """The statements of a step, one by one: DuckDB binds all of a text before it runs any."""
+    import duckdb
+
+    return [statement.query for statement in duckdb.extract_statements(sql)]
+
+
+def _take(con: duckdb.DuckDBPyConnection, step: Migration) -> None:
+    with transaction(con):
+        con.execute(_BOOKKEEPING)
+        for statement in statements(step.sql):
+            con.execute(statement)
+        con.execute(
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
+            [step.version, step.name, step.checksum],
+        )
+
+
+def _executions(con: duckdb.DuckDBPyConnection, step: Migration) -> int:
+    """How many rows the step would go through; none in a new store."""
+    if step.version == migrations()[0].version:
+        return -1
+    rows = con.execute("SELECT count(*) FROM settled_executions").fetchall()
+    return int(rows[0][0]) or -1

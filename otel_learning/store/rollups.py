@@ -1,0 +1,141 @@
+"""Keeps the rollups: days whose rows changed are computed live until they have been rolled up.
+
+DuckDB has no materialised views. A day is recomputed as a whole, because a quantile cannot be
+brought up to date, and because doing it twice does no harm. The views over the rollups take
+changed days from the rows themselves, so they are exact at any time; rolling up only makes them
+fast.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from otel_learning.store.transaction import transaction
+
+if TYPE_CHECKING:
+    import duckdb
+
+QUIET_SECONDS: Final = 30.0
+"""A day is rolled up once nothing has changed it for so long: the present day seldom stays so."""
+MARK_SECONDS: Final = 5.0
+"""A mark is not renewed more often: under load there is a drain every second."""
+REFRESH_SECONDS: Final = 0.1
+"""How long one drain rolls up; what is left is computed live until the next ones get to it."""
+UNKNOWN_DAY: Final = 0
+"""The day of executions whose start is not known, in days since 1970."""
+ROLLUPS: Final = {
+    "rolled_tiers": "live_tiers", "rolled_pools": "live_pools",
+    "rolled_solutions": "live_solutions", "rolled_routes": "live_routes",
+}  # fmt: skip
+"""Each rollup's table, and the view that it is copied from."""
+
+_KEYS: Final = frozenset(
+    ("day", "hour", "environment", "repo", "task_type", "model_tier", "requested_model",
+     "pool_type", "swarm_topology", "solution_summary")
+)  # fmt: skip
+_EPOCH: Final = date(1970, 1, 1)
+_DAY_NS: Final = 86_400 * 10**9
+
+
+def day_of(started_ns: int | None) -> int:
+    """The UTC day of a time, in days since 1970."""
+    return UNKNOWN_DAY if started_ns is None else started_ns // _DAY_NS
+
+
+def mark_days(con: duckdb.DuckDBPyConnection, days: Iterable[int | date]) -> None:
+    """Notes that rows of these days have changed; in the transaction that changes them."""
+    chosen = {_EPOCH + timedelta(d) if isinstance(d, int) else d for d in days}
+    if not chosen:
+        return
+    marked = con.execute("SELECT day, epoch(now() - changed_at) FROM changed_days").fetchall()
+    chosen -= {day for day, seconds in marked if seconds < MARK_SECONDS}
+    if not chosen:
+        return
+    con.register("marked", pa.table({"day": pa.array(sorted(chosen), pa.date32())}))
+    try:
+        con.execute("DELETE FROM changed_days WHERE day IN (SELECT day FROM marked)")
+        con.execute("INSERT INTO changed_days SELECT day, now() FROM marked")
+    finally:
+        con.unregister("marked")
+
+
+def refresh(
+    con: duckdb.DuckDBPyConnection,
+    work_seconds: float = REFRESH_SECONDS,
+    quiet_seconds: float | None = None,
+) -> float | None:
+    """Rolls up changed days, the newest first; in transactions of its own, one per day.
+
+    Returns in how many seconds there is more to do, None where nothing is changed.
+    """
+    until = time.monotonic() + work_seconds
+    quiet = QUIET_SECONDS if quiet_seconds is None else quiet_seconds
+    # A day with open executions would be computed live all the same.
+    changed = con.execute(
+        "SELECT day, changed_at <= now() - to_seconds(?) AND day NOT IN "
+        "(SELECT day FROM open_executions) FROM changed_days ORDER BY day DESC", [quiet],
+    ).fetchall()  # fmt: skip
+    ready = [day for day, is_ready in changed if is_ready]
+    for day in ready:
+        if time.monotonic() >= until:
+            return 1.0
+        roll_up(con, day)
+    return quiet + 1.0 if len(ready) < len(changed) else None
+
+
+def roll_up(con: duckdb.DuckDBPyConnection, day: date) -> None:
+    """Puts one changed day into the rollups, in the place of what they held of it."""
+    with transaction(con):
+        for table, view in ROLLUPS.items():
+            con.execute(f"DELETE FROM {table} WHERE day = ?", [day])
+            con.execute(f"INSERT INTO {table} SELECT * FROM {view} WHERE day = ?", [day])
+        con.execute("DELETE FROM rolled_days WHERE day = ?", [day])
+        con.execute(
+            "INSERT INTO rolled_days SELECT day, now(), count(*) FROM settled_executions "
+            "WHERE day = ? GROUP BY day", [day],
+        )  # fmt: skip
+        con.execute("DELETE FROM changed_days WHERE day = ?", [day])
+
+
+def differing(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rollup -> rows that are not what the executions give; all 0 in a sound store.
+
+    Sums of floats may differ in their last digits with the order of the rows. What it writes to
+    find out is rolled back.
+    """
+    con.execute("BEGIN")
+    try:
+        for table in ROLLUPS:
+            con.execute(
+                f"CREATE TEMP TABLE was_{table} AS FROM {table} "
+                "WHERE day NOT IN (SELECT day FROM live_days)"
+            )
+        con.execute("CREATE TEMP TABLE was_live AS FROM live_days")
+        # With every day live, the views compute all of them anew.
+        con.execute("INSERT INTO changed_days SELECT DISTINCT day, now() FROM settled_executions")
+        return {table: _differing(con, table, view) for table, view in ROLLUPS.items()}
+    finally:
+        con.execute("ROLLBACK")
+
+
+def _differing(con: duckdb.DuckDBPyConnection, table: str, view: str) -> int:
+    kinds = con.execute(f"DESCRIBE {table}").fetchall()
+    keys = [name for name, *_ in kinds if name in _KEYS]
+    same = " AND ".join(
+        f"(a.{name} IS NOT DISTINCT FROM b.{name} "
+        f"OR abs(a.{name} - b.{name}) <= 1e-9 * greatest(1, abs(b.{name})))"
+        if kind == "DOUBLE" else f"a.{name} IS NOT DISTINCT FROM b.{name}"
+        for name, kind, *_ in kinds
+    )  # fmt: skip
+    row = con.execute(
+        f"SELECT count(*) FROM was_{table} AS a "
+        f"FULL JOIN (FROM {view} WHERE day NOT IN (SELECT day FROM was_live)) AS b ON "
+        + " AND ".join(f"a.{key} IS NOT DISTINCT FROM b.{key}" for key in keys)
+        + f" WHERE NOT ({same})"
+    ).fetchall()
+    return int(row[0][0])
