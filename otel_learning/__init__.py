@@ -28,17 +28,22 @@ if TYPE_CHECKING:
     from otel_learning.records import (
         Attempt,
         ErrorType,
+        ExecutionDetail,
         ExecutionRecord,
         FeedbackRecord,
+        Page,
         QualityPolicy,
         SolutionRecord,
     )
+    from otel_learning.store.async_database import AsyncLearningDatabase
     from otel_learning.store.database import LearningDatabase
 
 _HOMES = {
+    "AsyncLearningDatabase": "store.async_database",
     "Attempt": "records",
     "ConfigurationError": "errors",
     "ErrorType": "records",
+    "ExecutionDetail": "records",
     "ExecutionRecord": "records",
     "FeedbackRecord": "records",
     "InputError": "errors",
@@ -48,6 +53,7 @@ _HOMES = {
     "LearningSpanProcessor": "capture.processor",
     "MappingError": "errors",
     "OtelLearningError": "errors",
+    "Page": "records",
     "QualityPolicy": "records",
     "SchemaVersionError": "errors",
     "SolutionRecord": "records",
@@ -57,9 +63,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncLearningDatabase",
     "Attempt",
     "ConfigurationError",
     "ErrorType",
+    "ExecutionDetail",
     "ExecutionRecord",
     "FeedbackRecord",
     "InputError",
@@ -69,6 +77,7 @@ __all__ = [
     "LearningSpanProcessor",
     "MappingError",
     "OtelLearningError",
+    "Page",
     "QualityPolicy",
     "SchemaVersionError",
     "SolutionRecord",
