@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from uuid import UUID
@@ -40,6 +40,20 @@ THREADS: Final = 4
 T = TypeVar("T")
 
 
+async def _end_of(work: Future[None]) -> None:
+    """Waits for work that goes on, also where the waiting is cancelled."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def tell(_: Future[None]) -> None:
+        with suppress(RuntimeError):  # the loop may be closed by then
+            loop.call_soon_threadsafe(ended.set)
+
+    work.add_done_callback(tell)
+    await ended.wait()
+    work.result()
+
+
 class AsyncReader:
     """The calls of `Reader`; what each means and raises is said there."""
 
@@ -63,7 +77,7 @@ class AsyncReader:
         """Takes no further call, and waits for those that run, also cancelled ones."""
         last = ThreadPoolExecutor(1, thread_name_prefix="otel-learning-close")
         try:
-            await asyncio.shield(asyncio.wrap_future(last.submit(self._pool.shutdown)))
+            await _end_of(last.submit(self._pool.shutdown))
         finally:
             last.shutdown(wait=False)
 
@@ -219,8 +233,7 @@ class AsyncSnapshot(AsyncReader):
             raise
 
     async def _end(self) -> None:
-        # Not to be cancelled: the store would stay held.
-        await asyncio.shield(asyncio.wrap_future(self._let_go()))
+        await _end_of(self._let_go())
 
     def _enter(self) -> tuple[AbstractContextManager[Snapshot], Snapshot]:
         context = self._database().snapshot()

@@ -67,6 +67,8 @@ class Condition(NamedTuple):
 
     sql: str
     values: list[Any]
+    few: bool = False
+    """Whether an id leaves few rows, so that finding them is all the work."""
 
 
 def where(filters: Filters, after: str | None = None) -> Condition:
@@ -88,14 +90,16 @@ def where(filters: Filters, after: str | None = None) -> Condition:
     return Condition(
         " AND ".join(part.sql for part in parts) or "TRUE",
         [value for part in parts for value in part.values],
+        any(part.few for part in parts),
     )
 
 
 def located(name: Literal["task_id", "trace_id"], value: str) -> Condition:
     """How the executions of one task or one trace are found: said here and nowhere else."""
     if name == "task_id":
-        return Condition("task_id = ?", [value])
-    return Condition("list_contains(trace_ids, ?)", [value.replace("-", "").lower()])
+        return Condition("task_id = ?", [value], few=True)
+    trace = value.replace("-", "").lower()
+    return Condition("list_contains(trace_ids, ?)", [trace], few=True)
 
 
 def checked_limit(limit: int) -> int:
@@ -205,7 +209,7 @@ def _error_type(name: str, value: Any) -> Condition:
 
 
 def _execution_id(_: str, value: Any) -> Condition:
-    return Condition("execution_id = CAST(? AS UUID)", [checked_id(value)])
+    return Condition("execution_id = CAST(? AS UUID)", [checked_id(value)], few=True)
 
 
 def _task_id(name: str, value: Any) -> Condition:

@@ -269,8 +269,17 @@ def _dicts(
 def _executions(
     con: duckdb.DuckDBPyConnection, condition: Condition, limit: int
 ) -> list[ExecutionRecord]:
-    query = f"SELECT * FROM executions WHERE {condition.sql} ORDER BY {NEWEST_FIRST} LIMIT ?"
-    return [_record(row) for row in _dicts(con, query, [*condition.values, limit])]
+    sql, values = condition.sql, condition.values
+    if not condition.few:
+        # To sort whole rows costs several times what it costs to find where the last one lies.
+        _, last = _answer(
+            con, f"SELECT started_at FROM executions WHERE {sql} "
+            "ORDER BY started_at DESC NULLS LAST LIMIT 1 OFFSET ?", [*values, limit - 1],
+        )  # fmt: skip
+        if last and last[0][0] is not None:
+            sql, values = f"{sql} AND started_at >= ?", [*values, last[0][0]]
+    query = f"SELECT * FROM executions WHERE {sql} ORDER BY {NEWEST_FIRST} LIMIT ?"
+    return [_record(row) for row in _dicts(con, query, [*values, limit])]
 
 
 def _attempts(con: duckdb.DuckDBPyConnection, execution_id: str) -> list[Attempt]:
