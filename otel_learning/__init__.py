@@ -29,17 +29,22 @@ if TYPE_CHECKING:
     from otel_learning.records import (
         Attempt,
         ErrorType,
+        ExecutionDetail,
         ExecutionRecord,
         FeedbackRecord,
+        Page,
         QualityPolicy,
         SolutionRecord,
     )
+    from otel_learning.store.async_database import AsyncLearningDatabase
     from otel_learning.store.database import LearningDatabase
 
 _HOMES = {
+    "AsyncLearningDatabase": "store.async_database",
     "Attempt": "records",
     "ConfigurationError": "errors",
     "ErrorType": "records",
+    "ExecutionDetail": "records",
     "ExecutionRecord": "records",
     "FeedbackRecord": "records",
     "InputError": "errors",
@@ -49,6 +54,7 @@ _HOMES = {
     "LearningSpanProcessor": "capture.processor",
     "MappingError": "errors",
     "OtelLearningError": "errors",
+    "Page": "records",
     "QualityPolicy": "records",
     "SchemaUpgradeError": "errors",
     "SchemaVersionError": "errors",
@@ -59,9 +65,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncLearningDatabase",
     "Attempt",
     "ConfigurationError",
     "ErrorType",
+    "ExecutionDetail",
     "ExecutionRecord",
     "FeedbackRecord",
     "InputError",
@@ -71,6 +79,7 @@ __all__ = [
     "LearningSpanProcessor",
     "MappingError",
     "OtelLearningError",
+    "Page",
     "QualityPolicy",
     "SchemaUpgradeError",
     "SchemaVersionError",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -197,6 +197,24 @@ class FeedbackRecord(_Record):
     revoked: bool = False
     execution_id: UUID | None = None
     """The execution it was resolved to; None while that execution is not known."""
+
+
+class ExecutionDetail(_Record):
+    """One execution with all that belongs to it."""
+
+    execution: ExecutionRecord
+    attempts: list[Attempt]
+    """Its model calls, in order."""
+    feedback: list[FeedbackRecord]
+    """What was said about it and not taken back, in the order of time."""
+
+
+class Page(NamedTuple):
+    """Some executions of a longer list, newest first."""
+
+    executions: list[ExecutionRecord]
+    next: str | None
+    """Where the next page begins, for `after`; None on the last page."""
 
 
 class SolutionRecord(_Record):

@@ -30,7 +30,7 @@ class CommandFailed(OtelLearningError):
 def code_of(error: OtelLearningError) -> ExitCode:
     """The exit code that an error of this package ends a command with."""
     # Imported here: it loads Arrow, and an error about the store has loaded it already.
-    from otel_learning.store.database import QueryError
+    from otel_learning.store.reader import QueryError
 
     if isinstance(error, QueryError | CommandFailed):
         return ExitCode.FAILED

@@ -41,7 +41,7 @@ def query(
     from otel_learning.cli.output import print_rows
     from otel_learning.cli.progress import spinner
     from otel_learning.errors import InputError
-    from otel_learning.store.database import QueryError
+    from otel_learning.store.reader import QueryError
 
     if not sql.strip().strip(";"):
         raise InputError("the query is empty", 'for example "FROM executions LIMIT 5"')

@@ -28,6 +28,8 @@ STORAGE_VERSION: Final = "v1.5.0"
 """Both DuckDB 1.5 and 2.x open a store of this version."""
 BLOCK_BYTES: Final = 16_384
 """A sixteenth of DuckDB's default: a small store is small, and less lies free in between."""
+READ_SECONDS: Final = 30.0
+"""How long a reader waits for a store that another program holds, unless it says otherwise."""
 OWN_THREAD: Final = "another thread of this process"
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")

@@ -45,6 +45,7 @@ _HEAVY = {
         "import otel_learning.observation",
         "from otel_learning import LearningSpanExporter",
         "from otel_learning import LearningLogExporter",
+        "from otel_learning import AsyncLearningDatabase",
         "from otel_learning.capture.span_exporter import LearningSpanExporter",
     ],
 )

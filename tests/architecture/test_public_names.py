@@ -31,6 +31,14 @@ def test_every_name_resolves(name: str) -> None:
     assert getattr(home, name) is found
 
 
+def test_what_calls_answer_is_public() -> None:
+    """Both databases, and the types of what they answer, can be imported from the package."""
+    databases = {"LearningDatabase", "AsyncLearningDatabase"}
+    answers = {"Attempt", "ExecutionDetail", "ExecutionRecord", "FeedbackRecord", "Page"}
+
+    assert databases | answers <= set(otel_learning.__all__)
+
+
 @pytest.mark.parametrize("name", ["NoSuchThing", "_private", "duckdb"])
 def test_other_names_do_not(name: str) -> None:
     """A name that is none raises what Python raises, with both names in it."""

@@ -87,10 +87,10 @@ def test_the_picture_is_well_formed_and_works_in_the_dark() -> None:
 
 
 def test_every_public_name_is_in_a_page_or_is_an_error() -> None:
-    """The exporters, the processor and the database are shown somewhere."""
+    """The exporters, the processor and the databases are shown somewhere."""
     text = "".join(page.read_text(encoding="utf-8") for page in pages())
     for name in otel_learning.__all__:
-        if name.startswith("Learning"):
+        if name.startswith(("Learning", "Async")):
             assert name in text
 
 

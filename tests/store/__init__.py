@@ -1,0 +1,1 @@
+"""Questions to a store: filters, pages, snapshots, and the same from an event loop."""
