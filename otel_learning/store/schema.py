@@ -38,7 +38,7 @@ def migrations() -> tuple[Migration, ...]:
     folder = resources.files("otel_learning.store") / "migrations"
     steps = []
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".sql"):
+        if file.name.endswith(".sql") and not file.name.endswith(".down.sql"):
             number, _, name = file.name.removesuffix(".sql").partition("_")
             steps.append(Migration(int(number), name, file.read_text(encoding="utf-8")))
     return tuple(steps)
