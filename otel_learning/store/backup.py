@@ -23,9 +23,10 @@ from otel_learning.errors import (
     StoreLockedError,
     StoreMissingError,
 )
-from otel_learning.store import copying, lease, schema
+from otel_learning.store import compaction, copying, lease, schema
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings
+from otel_learning.store.erasure import forget_again, sweep
 
 if TYPE_CHECKING:
     import duckdb
@@ -176,17 +177,25 @@ def examine(source: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> int:
         raise StoreError(f"{source} is not a learning store: {error}") from error
 
 
-def restore(path: Path, source: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> Restored:
+def restore(
+    path: Path,
+    source: Path,
+    *,
+    settings: DrainSettings | None = None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> Restored:
     """Puts a copy of a backup in the store's place, and keeps the store that was there.
 
     One rename is the moment at which it happens. Applications go on: what they spooled and was
-    not stored in the backup is drained into the restored store.
+    not stored in the backup is drained into the restored store. What was forgotten since the
+    backup, in the ledger's window, does not come back.
 
     Raises:
         StoreMissingError: there is no backup at `source`.
         SchemaVersionError: it was written by a newer release.
         StoreError: it is no store, or cannot be read; nothing was changed.
     """
+    window = (settings or DrainSettings()).correlation_window_seconds
     source = source.expanduser().resolve()
     if source == path:
         raise InputError(f"{source} is the store itself", "name a backup")
@@ -207,7 +216,14 @@ def restore(path: Path, source: Path, timeout_seconds: float = TIMEOUT_SECONDS) 
             schema.upgrade(con, str(source))
             con.execute("UPDATE generations SET generation = ?", [secrets.randbits(62)])
             _carry_over(con, known)
+            con.execute("BEGIN")
+            erased = forget_again(con, draft, window)
+            con.execute("COMMIT")
             executions = _executions(con)
+        if erased is not None:
+            with lease.connection(draft, timeout_seconds) as con:
+                sweep(con, draft)
+            compaction.rewrite(draft, timeout_seconds)
         copying.failpoint("restore: copied")
         other_key = _differs(beside(source, ".key"), beside(path, ".key"))
         replaced = keep_aside(path) if path.exists() else None

@@ -10,8 +10,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,6 +172,13 @@ def counts(con: duckdb.DuckDBPyConnection, catalog: str) -> dict[str, int]:
         table: int(_first(con, f"SELECT count(*) FROM {catalog}.{table}"))
         for table in tables(con, catalog)
     }
+
+
+def days_changed(con: duckdb.DuckDBPyConnection, days: Iterable[date | None]) -> None:
+    """Executions of these days (UTC, of `started_at`) went or came back; in a transaction.
+
+    Nothing is summed up by day yet, so nothing has to be summed up anew.
+    """
 
 
 def _first(con: duckdb.DuckDBPyConnection, query: str) -> Any:
