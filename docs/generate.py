@@ -95,7 +95,8 @@ def schema() -> str:
     with tempfile.TemporaryDirectory() as folder:
         database = LearningDatabase(Path(folder) / "empty.duckdb")
         for name in ("executions", "attempts", "tier_performance", "pool_performance",
-                     "solution_patterns", "routing_statistics", "rollup_status", "feedback", "losses"):  # fmt: skip
+                     "solution_patterns", "routing_statistics", "rollup_status", "feedback",
+                     "losses"):  # fmt: skip
             meaning = described[name]
             rows = [
                 (f"`{column}`", f"`{kind}`", meaning[column])

@@ -14,7 +14,7 @@ from otel_learning.mapping.privacy import mask
 from otel_learning.observation import Observation
 from otel_learning.records import FeedbackRecord
 from otel_learning.settings import load as load_settings
-from otel_learning.store import lease, segments
+from otel_learning.store import lease, schema, segments
 from otel_learning.store.drain import Drainer, DrainSettings, ensure_store
 from otel_learning.store.reader import Reader, Snapshot
 from otel_learning.store.spool import Spool
@@ -49,6 +49,8 @@ class LearningDatabase(Reader):
     ) -> None:
         self.path = Path(path).expanduser().resolve()
         self._timeout = timeout_seconds
+        self._current = False
+        """Whether the store is known to have this release's schema; a drain brings it up."""
         self._drainer = Drainer(self.path, settings or DrainSettings.of(load_settings()[0]))
         if not self.path.exists():
             waiting = Spool(self.path).list()
@@ -73,17 +75,26 @@ class LearningDatabase(Reader):
 
     def drain(self) -> None:
         """Brings in what waits, and settles what is due."""
-        self._drainer.drain(self._timeout)
+        self._bring_in()
 
     @contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + self._timeout
         if Spool(self.path).list():
-            self._drainer.drain(self._timeout)
-        with lease.exclusive(self.path, max(0.0, deadline - time.monotonic())):
-            left = max(0.0, deadline - time.monotonic())
-            with lease.connection(self.path, left, read_only=True) as con:
-                yield con
+            self._bring_in()
+        for _ in range(2):
+            with lease.exclusive(self.path, max(0.0, deadline - time.monotonic())):
+                left = max(0.0, deadline - time.monotonic())
+                with lease.connection(self.path, left, read_only=True) as con:
+                    if self._current or not schema.checked(schema.applied(con), str(self.path)):
+                        self._current = True
+                        yield con
+                        return
+            self._bring_in()
+
+    def _bring_in(self) -> None:
+        self._drainer.drain(self._timeout)
+        self._current = True
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

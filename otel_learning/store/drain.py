@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from otel_learning.errors import StoreError
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, lease, rollups, schema, segments
+from otel_learning.store import ancestry, forgotten, lease, rollups, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
 from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
 from otel_learning.store.handover import Handover
@@ -284,9 +284,14 @@ class Drainer:
         fresh = [s for s in reading.taken if s.name not in reading.stored]
         failpoint("drain: read")
         con.execute("BEGIN")
-        merged = self._merger.merge(con, reading.observations)
+        observations, erased = forgotten.without(
+            con, reading.observations, self._settings.correlation_window_seconds
+        )
+        merged = self._merger.merge(con, observations)
         record_names(con, fresh, self.spool)
         record_losses(con, [*reading.losses, *reading.broken])
+        if erased:
+            record_losses(con, [{"reason": "forgotten", "count": erased}])
         failpoint("drain: before commit")
         con.execute("COMMIT")
         failpoint("drain: after commit")
@@ -342,6 +347,7 @@ class Drainer:
             self._ledger.merge_small(con)
             self._ledger.prune(con, self._settings.ledger_window_seconds)
             ancestry.prune(con, self._settings.settle_after_seconds)
+            forgotten.prune(con, self._settings.ledger_window_seconds)
         self._ledger.sweep(con)
         self.spool.sweep()
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from otel_learning.assembly.assemble import Assembled
 from otel_learning.observation import Observation
 from otel_learning.store import rollups, rows
+from otel_learning.store.day_keys import note_days
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,37 +59,8 @@ def replace_executions(
         attempts = [attempt for item in items for attempt in item.attempts]
         if attempts:
             rows.insert(con, f"{name}_attempts", rows.table(attempts, rows.ATTEMPT), rows.ATTEMPT)
-        _note_keys(con, [item.execution for item in items])
+        note_days(con, [item.execution for item in items])
     rollups.mark_days(con, changed)
-
-
-def _note_keys(con: duckdb.DuckDBPyConnection, executions: list[dict[str, Any]]) -> None:
-    """Notes on which day each task and each trace is found."""
-    days = {
-        (day_key(kind, identity), row["day"])
-        for row in executions
-        for kind, ids in (("task", [row["task_id"]]), ("trace", row["trace_ids"]))
-        for identity in ids
-        if identity is not None
-    }
-    if not days:
-        return
-    keys, dates = zip(*sorted(days), strict=True)
-    layout = {"key": pa.array(keys, pa.uint64()), "day": pa.array(dates, pa.date32())}
-    con.register("keyed", pa.table(layout))
-    try:
-        con.execute("INSERT INTO execution_keys SELECT key, day FROM keyed")
-    finally:
-        con.unregister("keyed")
-
-
-def day_key(kind: str, identity: str) -> int:
-    """The key of a task or trace in `execution_keys`: SQL's `md5_number_upper(kind || '|' || id)`.
-
-    Not for security; DuckDB's own `hash` may change with its release.
-    """
-    digest = hashlib.md5(f"{kind}|{identity}".encode(), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:8], "little")
 
 
 def _delete_touched(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 from uuid import UUID
 
 from otel_learning.errors import InputError
+from otel_learning.store.day_keys import day_key
 
 if TYPE_CHECKING:
     from otel_learning.records import ErrorType
@@ -69,6 +70,8 @@ class Condition(NamedTuple):
     values: list[Any]
     few: bool = False
     """Whether an id leaves few rows, so that finding them is all the work."""
+    key: int | None = None
+    """The key by which `execution_keys` names the days of all that fits."""
 
 
 def where(filters: Filters, after: str | None = None) -> Condition:
@@ -91,15 +94,16 @@ def where(filters: Filters, after: str | None = None) -> Condition:
         " AND ".join(part.sql for part in parts) or "TRUE",
         [value for part in parts for value in part.values],
         any(part.few for part in parts),
+        next((part.key for part in parts if part.key is not None), None),
     )
 
 
 def located(name: Literal["task_id", "trace_id"], value: str) -> Condition:
     """How the executions of one task or one trace are found: said here and nowhere else."""
     if name == "task_id":
-        return Condition("task_id = ?", [value], few=True)
+        return Condition("task_id = ?", [value], few=True, key=day_key("task", value))
     trace = value.replace("-", "").lower()
-    return Condition("list_contains(trace_ids, ?)", [trace], few=True)
+    return Condition("list_contains(trace_ids, ?)", [trace], few=True, key=day_key("trace", trace))
 
 
 def checked_limit(limit: int) -> int:

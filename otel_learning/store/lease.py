@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -168,16 +168,55 @@ def connection(
         StoreLockedError: another program holds it; its name is in the error.
         StoreError: the file is not a DuckDB store, or cannot be read.
     """
+    import duckdb
+
     if not path.exists():
         raise StoreMissingError(f"there is no store at {path}")
     with contextlib.ExitStack() as stack:
-        con = _connect(path, time.monotonic() + timeout_seconds, read_only, stack)
+        con = _connect(
+            path,
+            time.monotonic() + timeout_seconds,
+            lambda: duckdb.connect(str(path), read_only=read_only),
+            stack,
+        )
         # One thread each: a burst's statements are too small to share, and a guest is modest.
         con.execute("SET threads = 1")
         con.execute("SET TimeZone = 'UTC'")
         if not read_only:
             _own_wal(path)
         yield con
+
+
+@contextlib.contextmanager
+def attached(path: Path, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own with the store as the catalog `store`, which it only reads.
+
+    Others can read meanwhile, and nobody can write. Only inside `exclusive`. Raises what
+    `connection` raises.
+    """
+    import duckdb
+
+    if not path.exists():
+        raise StoreMissingError(f"there is no store at {path}")
+
+    def attach() -> duckdb.DuckDBPyConnection:
+        con = duckdb.connect()
+        try:
+            con.execute(f"ATTACH {quoted(path)} AS store (READ_ONLY)")
+        except BaseException:
+            con.close()
+            raise
+        return con
+
+    with contextlib.ExitStack() as stack:
+        con = _connect(path, time.monotonic() + timeout_seconds, attach, stack)
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+
+
+def quoted(path: Path) -> str:
+    """A path as an SQL literal; ATTACH and COPY take no bound parameters."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _own_wal(path: Path) -> None:
@@ -189,9 +228,12 @@ def _own_wal(path: Path) -> None:
 
 
 def _connect(
-    path: Path, deadline: float, read_only: bool, stack: contextlib.ExitStack
+    path: Path,
+    deadline: float,
+    connect: Callable[[], duckdb.DuckDBPyConnection],
+    stack: contextlib.ExitStack,
 ) -> duckdb.DuckDBPyConnection:
-    """A connection that `stack` closes."""
+    """A connection that `stack` closes; `connect` is tried until the deadline."""
     global _used
     import duckdb
 
@@ -206,7 +248,7 @@ def _connect(
         try:
             with contextlib.ExitStack() as opening:
                 opening.enter_context(_counted_open())
-                con = duckdb.connect(str(path), read_only=read_only)
+                con = connect()
                 opening.callback(con.close)
                 stack.push(opening.pop_all())
                 return con
@@ -233,12 +275,11 @@ def create(path: Path, build: object) -> None:
     folder = path.with_name(path.name + ".spool")
     private_directory(folder)
     draft = folder / f"new-{os.getpid()}-{time.time_ns()}.duckdb"
-    quoted = str(draft).replace("'", "''")
     try:
         with _counted_open(), contextlib.closing(duckdb.connect()) as con:
             con.execute("SET threads = 1")
             con.execute(
-                f"ATTACH '{quoted}' AS draft (STORAGE_VERSION '{STORAGE_VERSION}', "
+                f"ATTACH {quoted(draft)} AS draft (STORAGE_VERSION '{STORAGE_VERSION}', "
                 f"BLOCK_SIZE {BLOCK_BYTES})"
             )
             con.execute("USE draft")

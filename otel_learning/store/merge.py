@@ -47,6 +47,7 @@ class Merger:
         self._correlation_window_seconds = correlation_window_seconds
         self._breathe = breathe
         self._last_drain = -1
+        self._generation = 0
 
     def merge(self, con: duckdb.DuckDBPyConnection, incoming: Sequence[Observation]) -> Merged:
         """Stores observations and the executions that they change; inside a transaction."""
@@ -103,15 +104,21 @@ class Merger:
         return merged
 
     def _next_drain(self, con: duckdb.DuckDBPyConnection) -> int:
-        row = lease.one(con, "SELECT coalesce(max(last_drain), 0) FROM ledger")
-        newest = int(row[0]) if row else 0
-        if newest != self._last_drain:
+        newest: int
+        row = lease.one(
+            con,
+            "SELECT coalesce(max(last_drain), 0), (SELECT max(generation) FROM generations) "
+            "FROM ledger",
+        )
+        newest, generation = row if row else (0, 0)
+        if newest != self._last_drain or generation != self._generation:
             # Another process drained in between; its merges may have renumbered what is cached.
+            # In another generation the same numbers may stand for other observations.
             self._ledger.forget_cache()
             # A number is never used again, also where the ledger has let go of all that had it.
             row = lease.one(con, "SELECT coalesce(max(drain), 0) FROM ledger_keys")
             newest = max(newest, int(row[0]) if row else 0)
-        self._last_drain = newest + 1
+        self._last_drain, self._generation = newest + 1, generation
         return newest + 1
 
     def _without_late(

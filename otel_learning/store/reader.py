@@ -20,6 +20,7 @@ from otel_learning.records import (
     FeedbackRecord,
     Page,
 )
+from otel_learning.store.day_keys import bounds
 from otel_learning.store.filters import (
     NEWEST_FIRST,
     ROWS_DEFAULT,
@@ -118,8 +119,10 @@ class Reader(ABC):
     def count_executions(self, **filters: Unpack[Filters]) -> int:
         """How many executions fit every filter given; the filters are those of `executions`."""
         condition = where(filters)
-        query = f"SELECT count(*) FROM executions WHERE {condition.sql}"
-        return int(self.sql(query, condition.values)[0][0])
+        with self._cursor() as con:
+            sql, values = _located(con, condition)
+            _, rows = _answer(con, f"SELECT count(*) FROM executions WHERE {sql}", values)
+        return int(rows[0][0])
 
     def execution(
         self,
@@ -266,10 +269,18 @@ def _dicts(
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+def _located(con: duckdb.DuckDBPyConnection, condition: Condition) -> tuple[str, list[Any]]:
+    """The condition, with the days on which all that fits is found, where they are known."""
+    if condition.key is None:
+        return condition.sql, condition.values
+    days, values = bounds(con, condition.key)
+    return f"{days} AND {condition.sql}", [*values, *condition.values]
+
+
 def _executions(
     con: duckdb.DuckDBPyConnection, condition: Condition, limit: int
 ) -> list[ExecutionRecord]:
-    sql, values = condition.sql, condition.values
+    sql, values = _located(con, condition)
     if not condition.few:
         # To sort whole rows costs several times what it costs to find where the last one lies.
         _, last = _answer(

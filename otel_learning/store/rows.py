@@ -91,11 +91,12 @@ _SAYS: Final = frozenset(
 )  # fmt: skip
 
 
-def _feedback_id(own: object, name: str) -> str:
+def feedback_id(observation: Observation) -> str:
     """The id that was given with it, where that is one; else one made of where it was said."""
     try:
-        return str(UUID(str(own)))
+        return str(UUID(str(observation.facts.get("feedback_id"))))
     except ValueError:
+        name = f"feedback|{observation.trace_id}|{observation.span_id}"
         return str(uuid5(NAMESPACE, name))
 
 
@@ -113,10 +114,8 @@ def feedback_row(
     if kind is None:
         # Said on the task's own span: it is about the execution that the span belongs to.
         kind, target = "span_id", f"{observation.trace_id}:{observation.span_id}"
-    own = facts.get("feedback_id")
-    name = f"feedback|{observation.trace_id}|{observation.span_id}"
     return {
-        "feedback_id": _feedback_id(own, name),
+        "feedback_id": feedback_id(observation),
         "target_kind": kind,
         "target_id": target,
         "given_at": observation.end_ns or observation.start_ns,

@@ -146,6 +146,17 @@ class Spool:
         except ValueError as error:
             raise StoreError(f"the segment {segment.path} is broken: {error}") from error
 
+    def replace(self, segment: Segment, body: bytes) -> None:
+        """Puts other bytes in a waiting segment's place; it keeps its name."""
+        draft = segment.path.with_name(segment.name + ".draft")
+        draft.unlink(missing_ok=True)
+        descriptor = self._open(draft)
+        try:
+            segments.write_all(descriptor, body + _FOOTER + b"%08x" % zlib.crc32(body))
+        finally:
+            os.close(descriptor)
+        draft.rename(segment.path)
+
     def remove(self, segment: Segment) -> None:
         segment.path.unlink(missing_ok=True)
 

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from otel_learning import LearningDatabase
-from otel_learning.store import lease, rows
+from otel_learning.store import lease, rollups, rows
+from otel_learning.store.day_keys import note_days
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 Row = dict[str, Any]
@@ -72,6 +73,7 @@ def fill(path: Path, number: int, seed: int) -> list[Row]:
             if chosen:
                 arrow = rows.table(chosen, rows.EXECUTION)
                 rows.insert(con, f"{table}_executions", arrow, rows.EXECUTION)
+                note_days(con, chosen)
     return made
 
 
@@ -79,6 +81,7 @@ def _stored(row: Row) -> Row:
     kept = {name: row[name] for name in rows.EXECUTION}
     started = row["started_at"]
     kept["started_at"] = None if started is None else int(started.timestamp()) * 10**9
+    kept["day"] = rollups.day_of(kept["started_at"])
     return kept
 
 

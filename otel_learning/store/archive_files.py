@@ -1,0 +1,127 @@
+"""The Parquet files of an archive: written as drafts, read back, then named by the store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from otel_learning.errors import OtelLearningError
+from otel_learning.store import copying, lease
+from otel_learning.store.erasure import CONCERNED
+from otel_learning.store.forgotten import Id
+
+if TYPE_CHECKING:
+    import duckdb
+
+KINDS: Final = ("executions", "attempts")
+
+
+class ArchiveError(OtelLearningError):
+    """What was archived does not read back as it was written; nothing was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What tells whether two relations hold the same rows, in any order."""
+
+    rows: int
+    checksum: str
+
+
+def contents(con: duckdb.DuckDBPyConnection, relation: str) -> Contents:
+    """Rows and checksum of a relation; the sum of the rows' hashes does not depend on order."""
+    row = lease.one(
+        con,
+        "SELECT count(*), CAST(coalesce(sum(md5_number_lower(CAST(r AS VARCHAR))), 0) AS VARCHAR) "
+        f"FROM (FROM {relation}) AS r",
+    )
+    rows, checksum = row if row else (0, "0")
+    return Contents(int(rows), str(checksum))
+
+
+def write(con: duckdb.DuckDBPyConnection, relation: str, file: Path) -> Contents:
+    """Writes a relation as a file that is there as a whole or not at all, and reads it back.
+
+    Raises ArchiveError where what is read is not what was written.
+    """
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        con.execute(
+            f"COPY (FROM {relation}) TO {lease.quoted(draft)} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        copying.failpoint("archive: written")
+        draft.chmod(0o600)
+        _sync(draft)
+        written, read = contents(con, relation), contents(con, parquet(draft))
+        if written != read:
+            raise ArchiveError(
+                f"the archive file {file} does not read back as it was written",
+                "nothing was deleted; try it again, and check the disk",
+            )
+        copying.failpoint("archive: verified")
+        draft.rename(file)
+        _sync(file.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+    return written
+
+
+def parquet(*files: Path) -> str:
+    """The relation of these files' rows; a later file may have more columns."""
+    listed = ", ".join(lease.quoted(file) for file in files)
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+
+
+def erase_archived(con: duckdb.DuckDBPyConnection, wanted: set[Id]) -> tuple[int, int, int]:
+    """Erases executions that stand under a wanted id from the archives, whole.
+
+    Files are written anew under their names, so that no view and no backup loses them. Outside a
+    transaction. Returns how many files, executions and attempts that were.
+    """
+    named = con.execute("SELECT file, kind FROM archives ORDER BY 1").fetchall()
+    there = [(Path(file), str(kind)) for file, kind in named if Path(file).exists()]
+    executions = [file for file, kind in there if kind == "executions"]
+    if not executions:
+        return 0, 0, 0
+    pairs = sorted(wanted)
+    ids = {"kind": [kind for kind, _ in pairs], "value": [value for _, value in pairs]}
+    con.register(
+        "wanted", pa.table(ids, pa.schema([("kind", pa.string()), ("value", pa.string())]))
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE archived AS "
+        f"SELECT execution_id FROM {parquet(*executions)} WHERE {CONCERNED}"
+    )
+    con.unregister("wanted")
+    touched, gone = 0, {"executions": 0, "attempts": 0}
+    # Attempts first: after a kill their executions still say whose they are.
+    for file, kind in sorted(there, key=lambda entry: entry[1]):
+        lost = lease.one(
+            con, f"SELECT count(*) FROM {parquet(file)} WHERE execution_id IN (FROM archived)"
+        )
+        if not lost or not lost[0]:
+            continue
+        kept = f"(FROM {parquet(file)} WHERE execution_id NOT IN (FROM archived))"
+        now = write(con, kept, file)
+        copying.failpoint("forget: archive replaced")
+        con.execute(
+            "UPDATE archives SET rows = ?, checksum = ? WHERE file = ?",
+            [now.rows, now.checksum, str(file)],
+        )
+        touched += 1
+        gone[kind] += int(lost[0])
+    con.execute("DROP TABLE archived")
+    return touched, gone["executions"], gone["attempts"]
+
+
+def _sync(path: Path) -> None:
+    """To the disk: after this its rows are deleted elsewhere."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

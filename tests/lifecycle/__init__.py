@@ -1,0 +1,1 @@
+"""A store over the years: copies, erasure, archives, repair."""

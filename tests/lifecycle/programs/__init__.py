@@ -1,0 +1,1 @@
+"""Programs that tests here start, to be killed."""
