@@ -24,6 +24,7 @@ from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
 from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Ledger
 from otel_learning.store.merge import Merger
+from otel_learning.store.retention import count_beyond
 from otel_learning.store.spool import Segment, Spool
 
 if TYPE_CHECKING:
@@ -54,12 +55,14 @@ class DrainSettings:
     settle_after_seconds: float = 300.0
     ledger_window_seconds: float = 7 * 86_400.0
     fsync: bool = False
+    retention_days: float | None = None
 
     @classmethod
     def of(cls, chosen: Settings) -> DrainSettings:
         return cls(
-            chosen.correlation_window, chosen.settle_after, chosen.ledger_window, chosen.fsync
-        )
+            chosen.correlation_window, chosen.settle_after, chosen.ledger_window, chosen.fsync,
+            chosen.retention_days,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -80,6 +83,8 @@ class DrainReport:
     late: int = 0
     """Observations that came after their execution had left the ledger; counted, not merged."""
     open_executions: int = 0
+    beyond_retention: int = 0
+    """Executions older than `retention_days`; counted once by each process."""
 
 
 @dataclass(slots=True)
@@ -109,6 +114,7 @@ class Drainer:
         self._settings = settings or DrainSettings()
         self._ledger = Ledger(path, self._settings.fsync)
         self._housekept = 0.0
+        self._retention_counted = False
         self._breathe = Breather(DRAIN_BREATH_SECONDS)
         self._merger = Merger(
             self._ledger, self._settings.correlation_window_seconds, self._breathe
@@ -187,6 +193,9 @@ class Drainer:
         report.waiting = len(waiting)
         self._settle(con, report)
         self._keep_house(con)
+        if self._settings.retention_days is not None and not self._retention_counted:
+            self._retention_counted = True
+            report.beyond_retention = count_beyond(con, self._settings.retention_days)
 
     # ------------------------------------------------------------ one transaction
 
