@@ -99,7 +99,9 @@ def schema() -> str:
     parts = [
         "# Schema\n", NOTE,
         "What any DuckDB client reads. The tables below the views are internal and may change with "
-        "any release; the views and the two tables here do not lose columns.\n",
+        "any release; the views and the two tables here do not lose columns. `all_executions` and "
+        "`all_attempts` have the columns of `executions` and `attempts`, and show archived rows "
+        "too.\n",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         database = LearningDatabase(Path(folder) / "empty.duckdb")
