@@ -74,8 +74,6 @@ def archive(
         ArchiveError: a file does not read back as it was written; nothing was deleted.
         StoreError: the store cannot be read or written.
     """
-    import duckdb
-
     if not path.exists():
         raise StoreMissingError(f"there is no store at {path}", "name one with --db")
     if not 0 <= days < 100_000:
@@ -83,7 +81,7 @@ def archive(
     folder = (folder or beside(path, FOLDER)).expanduser().resolve()
     done = Archived(bytes_before=path.stat().st_size)
     Drainer(path, settings).drain(timeout_seconds)
-    with lease.exclusive(path, timeout_seconds):
+    with copying.database_errors(path), lease.exclusive(path, timeout_seconds):
         with lease.connection(path, timeout_seconds) as con:
             schema.upgrade(con, str(path))
             _remove_orphans(con, path, folder, timeout_seconds)
@@ -95,7 +93,7 @@ def archive(
                 else:
                     written = []
                 _take_out(con, written, done)
-            except (duckdb.Error, OSError) as error:
+            except OSError as error:
                 raise StoreError(f"the store {path} could not be archived: {error}") from error
         if done.executions:
             # Without room for a second copy the space is used again by what comes next.
@@ -243,9 +241,9 @@ def _remove_orphans(
     there -= {Path(file) for (file,) in con.execute("SELECT file FROM archives").fetchall()}
     for store in stores_beside(path) if there else []:
         try:
-            with lease.attached(store, timeout_seconds) as other:
+            with copying.database_errors(store), lease.attached(store, timeout_seconds) as other:
                 named = other.execute("SELECT file FROM store.archives").fetchall()
-        except (OtelLearningError, RuntimeError):
+        except OtelLearningError:
             return  # what it names cannot be known
         there -= {Path(file) for (file,) in named}
     for orphan in there:

@@ -25,7 +25,8 @@ _DRAFTS: Final = ".draft-"
 _STALE_SECONDS: Final = 6 * 3600.0
 _SPARE_BYTES: Final = 16 * 1024 * 1024
 """Left free beside a copy: the application goes on to write."""
-_ORDERED: Final = "started_at"
+ORDERED: Final = "started_at"
+"""Tables that have this column are written in its order."""
 
 Failpoint = Callable[[str], None]
 
@@ -44,6 +45,17 @@ class DiskFullError(StoreError):
 
 class CopyError(OtelLearningError):
     """A copy does not hold what its original holds; the original is as it was."""
+
+
+@contextlib.contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Raises StoreError in the place of what DuckDB raises."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(f"the store {path} cannot be worked on: {error}") from error
 
 
 def beside(store: Path, suffix: str) -> Path:
@@ -107,7 +119,7 @@ def size_of(path: Path) -> int:
 
 def fold_in_wal(path: Path, timeout_seconds: float) -> None:
     """Leaves a store without a write-ahead log. Only inside `lease.exclusive`."""
-    with lease.connection(path, timeout_seconds) as con:
+    with database_errors(path), lease.connection(path, timeout_seconds) as con:
         con.execute("FORCE CHECKPOINT")
     wal = beside(path, ".wal")
     if size_of(wal):
@@ -124,15 +136,10 @@ def copy_store(source: Path, draft: Path, timeout_seconds: float) -> dict[str, i
         StoreError: the source cannot be read, or the draft cannot be written.
         CopyError: the draft does not hold what the source holds.
     """
-    import duckdb
-
-    try:
-        with lease.attached(source, timeout_seconds) as con:
-            rows = copy_attached(con, draft)
-        draft.chmod(0o600)
-        return rows
-    except duckdb.Error as error:
-        raise StoreError(f"the store {source} cannot be copied: {error}") from error
+    with database_errors(source), lease.attached(source, timeout_seconds) as con:
+        rows = copy_attached(con, draft)
+    draft.chmod(0o600)
+    return rows
 
 
 def copy_attached(con: duckdb.DuckDBPyConnection, draft: Path) -> dict[str, int]:
@@ -144,7 +151,7 @@ def copy_attached(con: duckdb.DuckDBPyConnection, draft: Path) -> dict[str, int]
     )
     con.execute("COPY FROM DATABASE store TO draft (SCHEMA)")
     for table, columns in tables(con, "store").items():
-        order = f" ORDER BY {_ORDERED}" if _ORDERED in columns else ""
+        order = f" ORDER BY {ORDERED}" if ORDERED in columns else ""
         con.execute(f"INSERT INTO draft.{table} FROM store.{table}{order}")
     rows = counts(con, "store")
     if counts(con, "draft") != rows:

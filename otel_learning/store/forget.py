@@ -16,7 +16,7 @@ from otel_learning.errors import OtelLearningError, StoreMissingError
 from otel_learning.mapping.privacy import hash_user
 from otel_learning.store import compaction, copying, forgotten, lease, schema, segments
 from otel_learning.store.archive_files import erase_archived
-from otel_learning.store.backup import FOLDER, REPLACED
+from otel_learning.store.backup import FOLDER, REPLACED, backups_of
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings
 from otel_learning.store.erasure import Erased, erase, sweep
@@ -73,7 +73,7 @@ def forget(
     done = Forgotten()
     # What waits goes into the store first, so that parts of one execution are erased together.
     Drainer(path, settings).drain(timeout_seconds)
-    with lease.exclusive(path, timeout_seconds):
+    with copying.database_errors(path), lease.exclusive(path, timeout_seconds):
         mine = wanted | _of_user(path, path, user)
         with lease.connection(path, timeout_seconds) as con:
             schema.upgrade(con, str(path))
@@ -103,8 +103,7 @@ def forget(
 
 def stores_beside(path: Path) -> list[Path]:
     """Our backups of a store, and the stores that were kept aside when another came in."""
-    folder = beside(path, FOLDER)
-    found = list(folder.iterdir()) if folder.is_dir() else []
+    found = backups_of(path)
     for kind in (REPLACED, DAMAGED):
         prefix = path.name + kind
         found += [entry for entry in path.parent.iterdir() if entry.name.startswith(prefix)]
@@ -125,7 +124,7 @@ def _erase_from(
     store: Path, wanted: set[Id], window_seconds: float, timeout_seconds: float
 ) -> Erased:
     """One store: its tables and its ledger in one transaction, then the file written anew."""
-    with lease.connection(store, timeout_seconds) as con:
+    with copying.database_errors(store), lease.connection(store, timeout_seconds) as con:
         schema.upgrade(con, str(store))
         con.execute("BEGIN")
         erased = erase(con, store, wanted, window_seconds)
@@ -190,5 +189,7 @@ def _look_at_broken(path: Path, ids: set[Id], done: Forgotten) -> None:
 def _unread(path: Path) -> Iterator[Path]:
     spool = Spool(path)
     yield from (file for file in spool.broken() if file.is_file())
+    recovered = spool.folder / "recovered"
+    yield from sorted(recovered.iterdir()) if recovered.is_dir() else ()
     yield from (segment.path for segment in spool.list() if segment.format > segments.FORMAT)
     yield from sorted(path.parent.glob(f"{path.name}.wal.broken-*"))

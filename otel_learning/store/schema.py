@@ -57,8 +57,7 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: str) -> int:
     """
     found = applied(con)
     newest = max(found, default=0)
-    if newest > supported_version():
-        raise SchemaVersionError(path, newest, supported_version())
+    refuse_newer(path, newest)
     for step in migrations():
         known = found.get(step.version)
         if known is not None and known != step.checksum:
@@ -80,6 +79,12 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: str) -> int:
                 con.execute("ROLLBACK")
                 raise
     return supported_version()
+
+
+def refuse_newer(path: str, version: int) -> None:
+    """Raises SchemaVersionError for a version that this release does not know."""
+    if version > supported_version():
+        raise SchemaVersionError(path, version, supported_version())
 
 
 def applied(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
