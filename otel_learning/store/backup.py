@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = ".backups"
 REPLACED: Final = ".replaced-"
+DAMAGED: Final = ".damaged-"
+_NO_STORES: Final = (".key", ".wal", ".lock", ".ledger")
 TIMEOUT_SECONDS: Final = 30.0
 _COMPANIONS: Final = (".ledger", ".key")
 """What belongs to a store beside its file. What waits in its spool belongs to the application."""
@@ -327,8 +329,20 @@ def backups_of(path: Path) -> list[Path]:
     folder = beside(path, FOLDER)
     if not folder.is_dir():
         return []
-    found = (file for file in folder.iterdir() if file.is_file())
-    return sorted(f for f in found if not f.name.endswith((".key", ".wal", ".lock")))
+    return _stores(list(folder.iterdir()))
+
+
+def stores_beside(path: Path) -> list[Path]:
+    """Our backups of a store, and the stores that were kept aside when another came in."""
+    found = backups_of(path)
+    for kind in (REPLACED, DAMAGED):
+        prefix = path.name + kind
+        found += [entry for entry in path.parent.iterdir() if entry.name.startswith(prefix)]
+    return _stores(found)
+
+
+def _stores(found: list[Path]) -> list[Path]:
+    return sorted(f for f in found if f.is_file() and not f.name.endswith(_NO_STORES))
 
 
 def _differs(theirs: Path, ours: Path) -> bool:

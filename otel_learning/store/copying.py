@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -39,7 +40,7 @@ failpoint: Failpoint = _no_failpoint
 """Called with a name at every step that a kill may fall on; tests put a kill there."""
 
 
-class DiskFullError(StoreError):
+class DiskFullError(OtelLearningError):
     """There is not enough room on the disk for what was asked; nothing was changed."""
 
 
@@ -72,10 +73,11 @@ def stamp() -> str:
 def draft_folder(place: Path) -> Iterator[Path]:
     """A private folder beside `place` for what is not finished, gone at the end.
 
-    What killed processes left of such folders is removed once it is old.
+    What killed processes left of such folders is removed: at once where it is of the same place,
+    since whoever works on that holds its lock, and others' once it is old.
     """
-    _sweep(place.parent)
-    folder = place.parent / f"{_DRAFTS}{os.getpid()}-{secrets.token_hex(4)}"
+    sweep(place.parent, place.name)
+    folder = place.parent / f"{_DRAFTS}{place.name}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
@@ -89,13 +91,19 @@ def draft_folder(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path, name: str | None) -> None:
+    """Removes the draft folders of that name, or all where it is None, and any that are old.
+
+    Only where nobody else may be at work on them.
+    """
     oldest = time.time() - _STALE_SECONDS
+    own = re.compile(re.escape(f"{_DRAFTS}{name}") + r"-\d+-[0-9a-f]{8}")
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.name.startswith(_DRAFTS) and entry.is_dir(follow_symlinks=False):
                 with contextlib.suppress(OSError):
-                    if entry.stat().st_mtime < oldest:
+                    mine = name is None or own.fullmatch(entry.name)
+                    if mine or entry.stat().st_mtime < oldest:
                         shutil.rmtree(entry.path, ignore_errors=True)
 
 

@@ -26,7 +26,6 @@ from otel_learning.store import backup, copying, forgotten, lease, salvage, sche
 from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings, ensure_store
-from otel_learning.store.forget import DAMAGED
 from otel_learning.store.ledger import Ledger
 from otel_learning.store.ledger_files import LedgerFiles
 from otel_learning.store.merge import Merger
@@ -141,7 +140,7 @@ def _rebuild(path: Path, settings: DrainSettings, timeout_seconds: float, done: 
         copying.fold_in_wal(draft, timeout_seconds)
         copying.failpoint("repair: rebuilt")
         wal = beside(path, ".wal")
-        kept = backup.keep_aside(path, DAMAGED, with_wal=False)
+        kept = backup.keep_aside(path, backup.DAMAGED, with_wal=False)
         done.kept.append(str(kept))
         copying.failpoint("repair: kept aside")
         backup.bring_ledger(draft, path)
@@ -210,6 +209,10 @@ def _replay(draft: Path, settings: DrainSettings, timeout_seconds: float) -> int
             merger.merge(con, left)
             con.execute("COMMIT")
         backup.new_generation(con)
+        days = con.execute(
+            "SELECT DISTINCT CAST(timezone('UTC', started_at) AS DATE) FROM executions"
+        ).fetchall()
+        copying.days_changed(con, [day for (day,) in days])
         return _count(con) - before
 
 
