@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command()(backup)
     app.command()(restore)
     app.command()(compact)
+    app.command()(repair)
 
 
 def backup(
@@ -102,3 +103,39 @@ def compact(db: Db = None, as_json: AsJson = False) -> None:
         print_json({"bytes_before": done.bytes_before, "bytes_after": done.bytes_after})
     else:
         print_pairs({"before": size(done.bytes_before), "after": size(done.bytes_after)})
+
+
+def repair(db: Db = None, as_json: AsJson = False) -> None:
+    """Look the store over and repair what is damaged; every original is kept."""
+    from dataclasses import asdict
+
+    from otel_learning.cli.exits import say
+    from otel_learning.cli.options import settings_in_force
+    from otel_learning.cli.output import print_json, print_pairs
+    from otel_learning.cli.progress import spinner
+    from otel_learning.store import repair as repairs
+    from otel_learning.store.drain import DrainSettings
+
+    chosen = settings_in_force(db)
+    path = chosen.path.expanduser().resolve()
+    with spinner("reading the whole store"):
+        done = repairs.repair(path, settings=DrainSettings.of(chosen))
+    for loss in done.lost:
+        say(f"lost: {loss}")
+    if as_json:
+        print_json(asdict(done))
+        return
+    if done.sound:
+        print_pairs({"store": f"{path} is sound; nothing was changed", "wal": done.wal})
+        return
+    damaged = {name: rows for name, rows in done.tables.items() if rows["lost"]}
+    print_pairs(
+        {
+            "segments": f"{done.segments_recovered} recovered, {done.segments_lost} lost",
+            "wal": done.wal,
+            "tables": damaged or ("all rows were read" if done.tables else "not written anew"),
+            "rebuilt": f"{done.executions_rebuilt} executions from the ledger's files",
+            "backup used": done.base or "none",
+            "kept": ", ".join(done.kept) or "nothing",
+        }
+    )

@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from otel_learning.errors import InputError, OtelLearningError, StoreError, StoreMissingError
+from otel_learning.errors import InputError, StoreError, StoreMissingError
 from otel_learning.store import archive_files, compaction, copying, lease, rollups, schema
 from otel_learning.store.archive_files import KINDS, parquet
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings
-from otel_learning.store.forget import stores_beside
 from otel_learning.store.ledger import hash_key
 
 if TYPE_CHECKING:
     import duckdb
 
-FOLDER: Final = ".archive"
 TIMEOUT_SECONDS: Final = 60.0
 _HASHED_AT_ONCE: Final = 100_000
 _BYTES_PER_ROW: Final = 500
@@ -74,19 +72,17 @@ def archive(
         ArchiveError: a file does not read back as it was written; nothing was deleted.
         StoreError: the store cannot be read or written.
     """
-    import duckdb
-
     if not path.exists():
         raise StoreMissingError(f"there is no store at {path}", "name one with --db")
     if not 0 <= days < 100_000:
         raise InputError(f"{days:g} is no number of days", "for example 90")
-    folder = (folder or beside(path, FOLDER)).expanduser().resolve()
+    folder = (folder or beside(path, archive_files.FOLDER)).expanduser().resolve()
     done = Archived(bytes_before=path.stat().st_size)
     Drainer(path, settings).drain(timeout_seconds)
-    with lease.exclusive(path, timeout_seconds):
+    with copying.database_errors(path), lease.exclusive(path, timeout_seconds):
         with lease.connection(path, timeout_seconds) as con:
             schema.upgrade(con, str(path))
-            _remove_orphans(con, path, folder, timeout_seconds)
+            archive_files.remove_orphans(con, path, timeout_seconds)
             try:
                 months = _choose(con, datetime.now(UTC) - timedelta(days=days), done)
                 if not delete:
@@ -95,7 +91,7 @@ def archive(
                 else:
                     written = []
                 _take_out(con, written, done)
-            except (duckdb.Error, OSError) as error:
+            except OSError as error:
                 raise StoreError(f"the store {path} could not be archived: {error}") from error
         if done.executions:
             # Without room for a second copy the space is used again by what comes next.
@@ -163,8 +159,8 @@ def _held_by_ledger(con: duckdb.DuckDBPyConnection) -> list[str]:
     return held
 
 
-_Named = tuple[str, str, str, int, str]
-"""File, kind, month, rows, checksum."""
+_Named = tuple[str, str, int, str]
+"""File, kind, rows, checksum."""
 
 
 def _write(
@@ -175,23 +171,28 @@ def _write(
         return named
     lease.private_directory(folder)
     name = f"{copying.stamp()}-{secrets.token_hex(4)}.parquet"
-    for kind in KINDS:
-        lease.private_directory(folder / kind)
-        for month in months:
-            place = folder / kind / f"month={month}"
-            lease.private_directory(place)
-            con.execute("SET VARIABLE archived_month = ?", [month])
-            rows = (
-                f"(FROM {kind} WHERE execution_id IN (SELECT execution_id FROM chosen "
-                "WHERE month = getvariable('archived_month')) "
-                "ORDER BY started_at, execution_id)"
-            )
-            written = archive_files.write(con, rows, place / name)
-            file = str(place / name)
-            named.append((file, kind, month, written.rows, written.checksum))
-            done.files.append(file)
+    planned = [
+        (folder / kind / f"month={month}" / name, kind, month) for kind in KINDS for month in months
+    ]
+    for file, kind, month in planned:
+        # Named before they are there, so that those that a kill leaves are known.
+        con.execute(
+            "INSERT INTO archives (file, kind, month) VALUES (?, ?, ?)", [str(file), kind, month]
+        )
+    for file, kind, month in planned:
+        lease.private_directory(file.parent.parent)
+        lease.private_directory(file.parent)
+        con.execute("SET VARIABLE archived_month = ?", [month])
+        rows = (
+            f"(FROM {kind} WHERE execution_id IN (SELECT execution_id FROM chosen "
+            "WHERE month = getvariable('archived_month')) "
+            "ORDER BY started_at, execution_id)"
+        )
+        written = archive_files.write(con, rows, file)
+        named.append((str(file), kind, written.rows, written.checksum))
+        done.files.append(str(file))
     for kind, expected in zip(KINDS, (done.executions, done.attempts), strict=True):
-        if sum(rows for _, k, _, rows, _ in named if k == kind) != expected:
+        if sum(rows for _, k, rows, _ in named if k == kind) != expected:
             raise archive_files.ArchiveError(
                 f"not all {kind} were written", "nothing was deleted; try it again"
             )
@@ -203,8 +204,11 @@ def _take_out(con: duckdb.DuckDBPyConnection, written: list[_Named], done: Archi
     if not done.executions:
         return
     con.execute("BEGIN")
-    for row in written:
-        con.execute("INSERT INTO archives VALUES (?, ?, ?, ?, ?, now())", list(row))
+    for file, _, count, checksum in written:
+        con.execute(
+            "UPDATE archives SET rows = ?, checksum = ?, archived_at = now() WHERE file = ?",
+            [count, checksum, file],
+        )
     show(con)
     chosen = "WHERE execution_id IN (SELECT execution_id FROM chosen)"
     days = con.execute(f"SELECT DISTINCT day FROM settled_executions {chosen}").fetchall()
@@ -225,30 +229,9 @@ def show(con: duckdb.DuckDBPyConnection) -> None:
     """Makes the views `all_executions` and `all_attempts` anew; inside a transaction."""
     for kind in KINDS:
         rows: list[tuple[Any, ...]] = con.execute(
-            "SELECT file FROM archives WHERE kind = ? ORDER BY file", [kind]
+            "SELECT file FROM archives WHERE kind = ? AND archived_at IS NOT NULL ORDER BY file",
+            [kind],
         ).fetchall()
         files = [Path(file) for (file,) in rows]
         archived = f" UNION ALL BY NAME FROM {parquet(*files)}" if files else ""
         con.execute(f"CREATE OR REPLACE VIEW all_{kind} AS FROM {kind}{archived}")
-
-
-def _remove_orphans(
-    con: duckdb.DuckDBPyConnection, path: Path, folder: Path, timeout_seconds: float
-) -> None:
-    """Removes what a killed archive left, unless a backup or a store kept aside names it."""
-    if not folder.is_dir():
-        return
-    there = {file for kind in KINDS for file in (folder / kind).glob("month=*/*.parquet")}
-    drafts = {file for kind in KINDS for file in (folder / kind).glob("month=*/.*.draft")}
-    for draft in drafts:
-        draft.unlink(missing_ok=True)
-    there -= {Path(file) for (file,) in con.execute("SELECT file FROM archives").fetchall()}
-    for store in stores_beside(path) if there else []:
-        try:
-            with lease.attached(store, timeout_seconds) as other:
-                named = other.execute("SELECT file FROM store.archives").fetchall()
-        except (OtelLearningError, RuntimeError):
-            return  # what it names cannot be known
-        there -= {Path(file) for (file,) in named}
-    for orphan in there:
-        orphan.unlink(missing_ok=True)

@@ -11,12 +11,15 @@ import pyarrow as pa
 
 from otel_learning.errors import OtelLearningError
 from otel_learning.store import copying, lease
+from otel_learning.store.backup import stores_beside
+from otel_learning.store.copying import beside
 from otel_learning.store.erasure import CONCERNED
 from otel_learning.store.forgotten import Id
 
 if TYPE_CHECKING:
     import duckdb
 
+FOLDER: Final = ".archive"
 KINDS: Final = ("executions", "attempts")
 
 
@@ -48,7 +51,7 @@ def write(con: duckdb.DuckDBPyConnection, relation: str, file: Path) -> Contents
 
     Raises ArchiveError where what is read is not what was written.
     """
-    draft = file.with_name(f".{file.name}.draft")
+    draft = _draft_of(file)
     try:
         con.execute(
             f"COPY (FROM {relation}) TO {lease.quoted(draft)} (FORMAT parquet, COMPRESSION zstd)"
@@ -82,7 +85,9 @@ def erase_archived(con: duckdb.DuckDBPyConnection, wanted: set[Id]) -> tuple[int
     Files are written anew under their names, so that no view and no backup loses them. Outside a
     transaction. Returns how many files, executions and attempts that were.
     """
-    named = con.execute("SELECT file, kind FROM archives ORDER BY 1").fetchall()
+    named = con.execute(
+        "SELECT file, kind FROM archives WHERE archived_at IS NOT NULL ORDER BY 1"
+    ).fetchall()
     there = [(Path(file), str(kind)) for file, kind in named if Path(file).exists()]
     executions = [file for file, kind in there if kind == "executions"]
     if not executions:
@@ -119,6 +124,43 @@ def erase_archived(con: duckdb.DuckDBPyConnection, wanted: set[Id]) -> tuple[int
         )
     con.execute("DROP TABLE archived")
     return touched, gone["executions"], gone["attempts"]
+
+
+def missing(con: duckdb.DuckDBPyConnection) -> list[Path]:
+    """Files that the store names and that are not in their place."""
+    return [file for file in _named(con) if not file.exists()]
+
+
+def remove_orphans(con: duckdb.DuckDBPyConnection, path: Path, timeout_seconds: float) -> None:
+    """Removes what killed archives left; outside a transaction.
+
+    Anywhere, what was about to be written. In the store's own folder also files that it does not
+    name, since another store came into its place, unless one that was kept aside names them.
+    """
+    for (name,) in con.execute("SELECT file FROM archives WHERE archived_at IS NULL").fetchall():
+        _draft_of(Path(name)).unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
+        con.execute("DELETE FROM archives WHERE file = ?", [name])
+    there = {file for kind in KINDS for file in (beside(path, FOLDER) / kind).glob("month=*/*Z-*")}
+    there -= _named(con)
+    for store in stores_beside(path) if there else []:
+        try:
+            with copying.database_errors(store), lease.attached(store, timeout_seconds) as other:
+                named = other.execute("SELECT file FROM store.archives").fetchall()
+        except OtelLearningError:
+            return  # what it names cannot be known
+        there -= {Path(file) for (file,) in named}
+    for orphan in there:
+        orphan.unlink(missing_ok=True)
+
+
+def _draft_of(file: Path) -> Path:
+    return file.with_name(f".{file.name}.draft")
+
+
+def _named(con: duckdb.DuckDBPyConnection) -> set[Path]:
+    rows = con.execute("SELECT file FROM archives WHERE archived_at IS NOT NULL").fetchall()
+    return {Path(file) for (file,) in rows}
 
 
 def _rows_named(con: duckdb.DuckDBPyConnection, file: Path) -> bool:

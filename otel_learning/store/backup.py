@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 
 from otel_learning.errors import (
     InputError,
-    SchemaVersionError,
     StoreError,
     StoreLockedError,
     StoreMissingError,
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = ".backups"
 REPLACED: Final = ".replaced-"
+DAMAGED: Final = ".damaged-"
+_NO_STORES: Final = (".key", ".wal", ".lock", ".ledger")
 TIMEOUT_SECONDS: Final = 30.0
 _COMPANIONS: Final = (".ledger", ".key")
 """What belongs to a store beside its file. What waits in its spool belongs to the application."""
@@ -92,7 +93,11 @@ def back_up(
         raise InputError(f"there is something at {destination}", "name a file that does not exist")
     destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     Drainer(path, settings).drain(timeout_seconds)
-    with lease.exclusive(path, timeout_seconds), copying.draft_folder(destination) as folder:
+    with (
+        copying.database_errors(path),
+        lease.exclusive(path, timeout_seconds),
+        copying.draft_folder(destination) as folder,
+    ):
         copying.fold_in_wal(path, timeout_seconds)
         copying.need_room(folder, sum(copying.size_of(beside(path, s)) for s in ("", ".ledger")))
         draft = folder / destination.name
@@ -169,8 +174,7 @@ def examine(source: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> int:
         ):
             row = lease.one(con, "SELECT max(version) FROM store.schema_migrations")
             version = int(row[0]) if row and row[0] is not None else 0
-            if version > schema.supported_version():
-                raise SchemaVersionError(str(source), version, schema.supported_version())
+            schema.refuse_newer(str(source), version)
             found = copying.counts(con, "store")
             return sum(found[f'"main"."{kind}_executions"'] for kind in ("settled", "open"))
     except (duckdb.Error, KeyError) as error:
@@ -201,7 +205,11 @@ def restore(
         raise InputError(f"{source} is the store itself", "name a backup")
     examine(source, timeout_seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with lease.exclusive(path, timeout_seconds), copying.draft_folder(path) as folder:
+    with (
+        copying.database_errors(path),
+        lease.exclusive(path, timeout_seconds),
+        copying.draft_folder(path) as folder,
+    ):
         copying.need_room(
             folder,
             sum(copying.size_of(beside(source, s)) for s in ("", ".ledger"))
@@ -214,7 +222,7 @@ def restore(
         known = known_of(path, timeout_seconds)
         with lease.connection(draft, timeout_seconds) as con:
             schema.upgrade(con, str(source), on_drain=False)
-            con.execute("UPDATE generations SET generation = ?", [secrets.randbits(62)])
+            new_generation(con)
             carry_over(con, known)
             con.execute("BEGIN")
             erased = forget_again(con, draft, window)
@@ -228,7 +236,7 @@ def restore(
         other_key = _differs(beside(source, ".key"), beside(path, ".key"))
         replaced = keep_aside(path) if path.exists() else None
         copying.failpoint("restore: kept aside")
-        _bring_ledger(draft, path)
+        bring_ledger(draft, path)
         if other_key:
             _copy_private(beside(source, ".key"), beside(draft, ".key"))
             beside(draft, ".key").rename(beside(path, ".key"))
@@ -238,7 +246,7 @@ def restore(
     return Restored(executions, replaced, other_key)
 
 
-def keep_aside(path: Path, name: str = REPLACED) -> Path:
+def keep_aside(path: Path, name: str = REPLACED, *, with_wal: bool = True) -> Path:
     """Keeps a store, with what belongs to it, under another name; it also stays where it is.
 
     Only inside `lease.exclusive`.
@@ -248,17 +256,17 @@ def keep_aside(path: Path, name: str = REPLACED) -> Path:
     if ledger.is_dir():
         lease.private_directory(beside(kept, ".ledger"))
         for entry in ledger.iterdir():
-            _link(entry, beside(kept, ".ledger") / entry.name)
+            link(entry, beside(kept, ".ledger") / entry.name)
     if beside(path, ".key").exists():
         _copy_private(beside(path, ".key"), beside(kept, ".key"))
-    if beside(path, ".wal").exists():
+    if with_wal and beside(path, ".wal").exists():
         # A log must not be read into the file that comes into this one's place.
         beside(path, ".wal").rename(beside(kept, ".wal"))
-    _link(path, kept)
+    link(path, kept)
     return kept
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """A second name, or a copy where the file system has none; neither file changes in place."""
     try:
         os.link(source, target)
@@ -266,7 +274,7 @@ def _link(source: Path, target: Path) -> None:
         _copy_private(source, target)
 
 
-def _bring_ledger(draft: Path, path: Path) -> None:
+def bring_ledger(draft: Path, path: Path) -> None:
     """Puts the ledger files beside those of the store; a later drain removes what it names not."""
     if not beside(draft, ".ledger").is_dir():
         return
@@ -309,6 +317,32 @@ def carry_over(con: duckdb.DuckDBPyConnection, known: Known) -> None:
 def _executions(con: duckdb.DuckDBPyConnection) -> int:
     row = lease.one(con, "SELECT count(*) FROM executions")
     return int(row[0]) if row else 0
+
+
+def new_generation(con: duckdb.DuckDBPyConnection) -> None:
+    """What other processes have of the ledger in memory is void from the next drain on."""
+    con.execute("UPDATE generations SET generation = ?", [secrets.randbits(62)])
+
+
+def backups_of(path: Path) -> list[Path]:
+    """Our backups of a store, the oldest first."""
+    folder = beside(path, FOLDER)
+    if not folder.is_dir():
+        return []
+    return _stores(list(folder.iterdir()))
+
+
+def stores_beside(path: Path) -> list[Path]:
+    """Our backups of a store, and the stores that were kept aside when another came in."""
+    found = backups_of(path)
+    for kind in (REPLACED, DAMAGED):
+        prefix = path.name + kind
+        found += [entry for entry in path.parent.iterdir() if entry.name.startswith(prefix)]
+    return _stores(found)
+
+
+def _stores(found: list[Path]) -> list[Path]:
+    return sorted(f for f in found if f.is_file() and not f.name.endswith(_NO_STORES))
 
 
 def _differs(theirs: Path, ours: Path) -> bool:

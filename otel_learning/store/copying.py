@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -25,7 +26,8 @@ _DRAFTS: Final = ".draft-"
 _STALE_SECONDS: Final = 6 * 3600.0
 _SPARE_BYTES: Final = 16 * 1024 * 1024
 """Left free beside a copy: the application goes on to write."""
-_ORDERED: Final = "started_at"
+ORDERED: Final = "started_at"
+"""Tables that have this column are written in its order."""
 
 Failpoint = Callable[[str], None]
 
@@ -38,12 +40,23 @@ failpoint: Failpoint = _no_failpoint
 """Called with a name at every step that a kill may fall on; tests put a kill there."""
 
 
-class DiskFullError(StoreError):
+class DiskFullError(OtelLearningError):
     """There is not enough room on the disk for what was asked; nothing was changed."""
 
 
 class CopyError(OtelLearningError):
     """A copy does not hold what its original holds; the original is as it was."""
+
+
+@contextlib.contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Raises StoreError in the place of what DuckDB raises."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(f"the store {path} cannot be worked on: {error}") from error
 
 
 def beside(store: Path, suffix: str) -> Path:
@@ -60,10 +73,11 @@ def stamp() -> str:
 def draft_folder(place: Path) -> Iterator[Path]:
     """A private folder beside `place` for what is not finished, gone at the end.
 
-    What killed processes left of such folders is removed once it is old.
+    What killed processes left of such folders is removed: at once where it is of the same place,
+    since whoever works on that holds its lock, and others' once it is old.
     """
-    _sweep(place.parent)
-    folder = place.parent / f"{_DRAFTS}{os.getpid()}-{secrets.token_hex(4)}"
+    sweep(place.parent, place.name)
+    folder = place.parent / f"{_DRAFTS}{place.name}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
@@ -77,13 +91,19 @@ def draft_folder(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path, name: str | None) -> None:
+    """Removes the draft folders of that name, or all where it is None, and any that are old.
+
+    Only where nobody else may be at work on them.
+    """
     oldest = time.time() - _STALE_SECONDS
+    own = re.compile(re.escape(f"{_DRAFTS}{name}") + r"-\d+-[0-9a-f]{8}")
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.name.startswith(_DRAFTS) and entry.is_dir(follow_symlinks=False):
                 with contextlib.suppress(OSError):
-                    if entry.stat().st_mtime < oldest:
+                    mine = name is None or own.fullmatch(entry.name)
+                    if mine or entry.stat().st_mtime < oldest:
                         shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -107,7 +127,7 @@ def size_of(path: Path) -> int:
 
 def fold_in_wal(path: Path, timeout_seconds: float) -> None:
     """Leaves a store without a write-ahead log. Only inside `lease.exclusive`."""
-    with lease.connection(path, timeout_seconds) as con:
+    with database_errors(path), lease.connection(path, timeout_seconds) as con:
         con.execute("FORCE CHECKPOINT")
     wal = beside(path, ".wal")
     if size_of(wal):
@@ -124,15 +144,10 @@ def copy_store(source: Path, draft: Path, timeout_seconds: float) -> dict[str, i
         StoreError: the source cannot be read, or the draft cannot be written.
         CopyError: the draft does not hold what the source holds.
     """
-    import duckdb
-
-    try:
-        with lease.attached(source, timeout_seconds) as con:
-            rows = copy_attached(con, draft)
-        draft.chmod(0o600)
-        return rows
-    except duckdb.Error as error:
-        raise StoreError(f"the store {source} cannot be copied: {error}") from error
+    with database_errors(source), lease.attached(source, timeout_seconds) as con:
+        rows = copy_attached(con, draft)
+    draft.chmod(0o600)
+    return rows
 
 
 def copy_attached(con: duckdb.DuckDBPyConnection, draft: Path) -> dict[str, int]:
@@ -144,7 +159,7 @@ def copy_attached(con: duckdb.DuckDBPyConnection, draft: Path) -> dict[str, int]
     )
     con.execute("COPY FROM DATABASE store TO draft (SCHEMA)")
     for table, columns in tables(con, "store").items():
-        order = f" ORDER BY {_ORDERED}" if _ORDERED in columns else ""
+        order = f" ORDER BY {ORDERED}" if ORDERED in columns else ""
         con.execute(f"INSERT INTO draft.{table} FROM store.{table}{order}")
     rows = counts(con, "store")
     if counts(con, "draft") != rows:

@@ -64,6 +64,19 @@ def delete_days(con: duckdb.DuckDBPyConnection, keys: Iterable[int]) -> None:
         con.unregister("gone_days")
 
 
+def rebuild(con: duckdb.DuckDBPyConnection) -> None:
+    """Makes all keys anew from the executions."""
+    con.execute("DELETE FROM execution_keys")
+    con.execute(
+        "INSERT INTO execution_keys SELECT DISTINCT md5_number_upper(name), day FROM ("
+        "  SELECT unnest(list_concat(list_transform(trace_ids, lambda t: 'trace|' || t), "
+        "    ['task|' || task_id])) AS name, day FROM ("
+        "    SELECT task_id, trace_ids, day FROM settled_executions"
+        "    UNION ALL SELECT task_id, trace_ids, day FROM open_executions)"
+        ") WHERE name IS NOT NULL"
+    )
+
+
 def bounds(con: duckdb.DuckDBPyConnection, key: int) -> tuple[str, list[datetime]]:
     """A condition on `started_at` that holds for every execution of a task or trace.
 

@@ -7,6 +7,7 @@ on, the same command again brings it to its end.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +16,17 @@ from typing import Final
 from otel_learning.errors import OtelLearningError, StoreMissingError
 from otel_learning.mapping.privacy import hash_user
 from otel_learning.store import compaction, copying, forgotten, lease, schema, segments
-from otel_learning.store.archive_files import erase_archived
-from otel_learning.store.backup import FOLDER, REPLACED
+from otel_learning.store.archive_files import erase_archived, missing, remove_orphans
+from otel_learning.store.backup import FOLDER, stores_beside
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings
 from otel_learning.store.erasure import Erased, erase, sweep
 from otel_learning.store.forgotten import Id, ids_of
 from otel_learning.store.spool import Spool
 
-DAMAGED: Final = ".damaged-"
 TIMEOUT_SECONDS: Final = 60.0
-_NO_STORES: Final = (".key", ".wal", ".lock", ".ledger")
+_STALE_SECONDS: Final = 60.0
+"""How old a segment's draft is before it counts as left behind; writing one takes milliseconds."""
 
 
 @dataclass(slots=True)
@@ -73,23 +74,19 @@ def forget(
     done = Forgotten()
     # What waits goes into the store first, so that parts of one execution are erased together.
     Drainer(path, settings).drain(timeout_seconds)
-    with lease.exclusive(path, timeout_seconds):
+    with copying.database_errors(path), lease.exclusive(path, timeout_seconds):
+        _remove_unfinished(path, timeout_seconds)
         mine = wanted | _of_user(path, path, user)
-        with lease.connection(path, timeout_seconds) as con:
-            schema.upgrade(con, str(path))
-            done.archives, executions, attempts = erase_archived(con, mine)
-        erased = _erase_from(path, mine, window, timeout_seconds)
-        done.executions, done.attempts = (
-            erased.executions + executions,
-            erased.attempts + attempts,
-        )
+        erased = _erase_from(path, mine, window, timeout_seconds, done)
+        done.executions += erased.executions
+        done.attempts += erased.attempts
         done.feedback, done.observations = erased.feedback, erased.observations
         done.observations += _erase_from_spool(path, erased.ids)
         _look_at_broken(path, erased.ids, done)
         for store in stores_beside(path):
             theirs = wanted | _of_user(store, path, user)
             try:
-                found = _erase_from(store, theirs, window, timeout_seconds)
+                found = _erase_from(store, theirs, window, timeout_seconds, done)
             except OtelLearningError:
                 done.unreachable.append(str(store))
             else:
@@ -98,17 +95,8 @@ def forget(
             copies = con.execute("SELECT DISTINCT path FROM backups ORDER BY 1").fetchall()
         folder = beside(path, FOLDER)
         done.unreachable += [copy for (copy,) in copies if Path(copy).parent != folder]
+        done.unreachable = list(dict.fromkeys(done.unreachable))
     return done
-
-
-def stores_beside(path: Path) -> list[Path]:
-    """Our backups of a store, and the stores that were kept aside when another came in."""
-    folder = beside(path, FOLDER)
-    found = list(folder.iterdir()) if folder.is_dir() else []
-    for kind in (REPLACED, DAMAGED):
-        prefix = path.name + kind
-        found += [entry for entry in path.parent.iterdir() if entry.name.startswith(prefix)]
-    return sorted(f for f in found if f.is_file() and not f.name.endswith(_NO_STORES))
 
 
 def _of_user(store: Path, main: Path, user: str | None) -> set[Id]:
@@ -121,12 +109,33 @@ def _of_user(store: Path, main: Path, user: str | None) -> set[Id]:
     return found
 
 
+def _remove_unfinished(path: Path, timeout_seconds: float) -> None:
+    """What killed commands left half done may hold copies of anything."""
+    copying.sweep(path.parent, path.name)
+    copying.sweep(beside(path, FOLDER), None)
+    with lease.connection(path, timeout_seconds) as con:
+        schema.upgrade(con, str(path))
+        remove_orphans(con, path, timeout_seconds)
+
+
 def _erase_from(
-    store: Path, wanted: set[Id], window_seconds: float, timeout_seconds: float
+    store: Path,
+    wanted: set[Id],
+    window_seconds: float,
+    timeout_seconds: float,
+    done: Forgotten,
 ) -> Erased:
-    """One store: its tables and its ledger in one transaction, then the file written anew."""
-    with lease.connection(store, timeout_seconds) as con:
+    """One store: the archives that it names, then its tables and its ledger in one transaction.
+
+    Then the file is written anew.
+    """
+    with copying.database_errors(store), lease.connection(store, timeout_seconds) as con:
         schema.upgrade(con, str(store), on_drain=False)
+        files, executions, attempts = erase_archived(con, wanted)
+        done.archives += files
+        done.executions += executions
+        done.attempts += attempts
+        done.unreachable += [str(file) for file in missing(con)]
         con.execute("BEGIN")
         erased = erase(con, store, wanted, window_seconds)
         known = forgotten.recogniser(con) or _nothing
@@ -180,15 +189,23 @@ def _look_at_broken(path: Path, ids: set[Id], done: Forgotten) -> None:
     for file in _unread(path):
         try:
             body = file.read_bytes()
+            if not any(word in body for word in words):
+                continue
+            if file.suffix == ".draft" and time.time() - file.stat().st_mtime > _STALE_SECONDS:
+                file.unlink()  # whoever wrote it was killed
+                continue
+        except FileNotFoundError:
+            continue
         except OSError:
-            done.unreachable.append(str(file))
-        else:
-            if any(word in body for word in words):
-                done.unreachable.append(str(file))
+            pass
+        done.unreachable.append(str(file))
 
 
 def _unread(path: Path) -> Iterator[Path]:
     spool = Spool(path)
     yield from (file for file in spool.broken() if file.is_file())
+    yield from sorted(spool.folder.glob("*.draft"))
+    recovered = spool.folder / "recovered"
+    yield from sorted(recovered.iterdir()) if recovered.is_dir() else ()
     yield from (segment.path for segment in spool.list() if segment.format > segments.FORMAT)
     yield from sorted(path.parent.glob(f"{path.name}.wal.broken-*"))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_learning.errors import StoreError, StoreLockedError, StoreMissingError
+from otel_learning.store import torn
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +32,8 @@ BLOCK_BYTES: Final = 16_384
 READ_SECONDS: Final = 30.0
 """How long a reader waits for a store that another program holds, unless it says otherwise."""
 OWN_THREAD: Final = "another thread of this process"
+TORN_BLOCKS: Final = 4
+"""Mended at most while a store is opened: one write is under way when a process is killed."""
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")
 _LOCKED: Final = re.compile(r"Could not set lock on file|Conflicting lock|different configuration")
@@ -172,7 +175,7 @@ def connection(
 
     if not path.exists():
         raise StoreMissingError(f"there is no store at {path}")
-    with contextlib.ExitStack() as stack:
+    with _mending(path), contextlib.ExitStack() as stack:
         con = _connect(
             path,
             time.monotonic() + timeout_seconds,
@@ -208,10 +211,37 @@ def attached(path: Path, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConn
             raise
         return con
 
-    with contextlib.ExitStack() as stack:
+    with _mending(path), contextlib.ExitStack() as stack:
         con = _connect(path, time.monotonic() + timeout_seconds, attach, stack)
         con.execute("SET TimeZone = 'UTC'")
         yield con
+
+
+@contextlib.contextmanager
+def _mending(path: Path) -> Iterator[None]:
+    """Mends a torn block that a query comes upon; the query itself has failed then."""
+    import duckdb
+
+    killed = _log_of(path).exists()
+    try:
+        yield
+    except (duckdb.Error, StoreError) as error:
+        if killed and _mended(path, error):
+            raise StoreError(
+                f"the store {path} was damaged when a process was killed, and has been mended",
+                "try it again",
+            ) from error
+        raise
+
+
+def _mended(path: Path, error: BaseException) -> bool:
+    with _counted_open():
+        return torn.mend(path, error)
+
+
+def _log_of(path: Path) -> Path:
+    """The write-ahead log: it is there only where the last writer did not come to its end."""
+    return path.with_name(path.name + ".wal")
 
 
 def quoted(path: Path) -> str:
@@ -221,7 +251,7 @@ def quoted(path: Path) -> str:
 
 def _own_wal(path: Path) -> None:
     """Makes the write-ahead log ours before DuckDB makes it with the process's umask."""
-    wal = path.with_name(path.name + ".wal")
+    wal = _log_of(path)
     with contextlib.suppress(OSError):
         os.close(os.open(wal, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         wal.chmod(0o600)
@@ -244,6 +274,7 @@ def _connect(
         )
     _used = True
     pause = 0.005
+    may_mend = TORN_BLOCKS if _log_of(path).exists() else 0
     while True:
         try:
             with contextlib.ExitStack() as opening:
@@ -255,6 +286,9 @@ def _connect(
         except (duckdb.IOException, duckdb.ConnectionException) as error:
             message = str(error)
             if not _LOCKED.search(message):
+                if may_mend and _mended(path, error):
+                    may_mend -= 1
+                    continue
                 raise StoreError(f"the store {path} cannot be opened: {message}") from error
             if time.monotonic() >= deadline:
                 held = _HOLDER.search(message)
@@ -262,6 +296,9 @@ def _connect(
             time.sleep(min(pause, 0.1))
             pause *= 2
         except duckdb.Error as error:
+            if may_mend and _mended(path, error):
+                may_mend -= 1
+                continue
             raise StoreError(f"the store {path} cannot be opened: {error}") from error
 
 

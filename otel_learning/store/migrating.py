@@ -6,7 +6,6 @@ A drain takes the quick steps up by itself; this is for the others, and for the 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_learning.errors import StoreError, StoreMissingError
 from otel_learning.store import copying, lease, schema
-from otel_learning.store.backup import FOLDER, carry_over, copy_ledger, known_of
+from otel_learning.store.backup import FOLDER, carry_over, copy_ledger, known_of, new_generation
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import ensure_store
 from otel_learning.store.ledger_files import LedgerFiles
@@ -150,7 +149,7 @@ def reset(path: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> Path:
         with lease.connection(path, timeout_seconds) as con:
             # Who was erased stays so, and whoever has read the old store must notice.
             carry_over(con, known)
-            con.execute("UPDATE generations SET generation = ?", [secrets.randbits(62)])
+            new_generation(con)
     return copy
 
 

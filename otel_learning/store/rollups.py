@@ -9,7 +9,7 @@ fast.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +40,17 @@ _KEYS: Final = frozenset(
 )  # fmt: skip
 _EPOCH: Final = date(1970, 1, 1)
 _DAY_NS: Final = 86_400 * 10**9
+
+
+Failpoint = Callable[[str], None]
+
+
+def _no_failpoint(_: str) -> None:
+    return None
+
+
+failpoint: Failpoint = _no_failpoint
+"""Called with a name at every step that a kill may fall on; tests put a kill there."""
 
 
 def day_of(started_ns: int | None) -> int:
@@ -100,6 +111,15 @@ def roll_up(con: duckdb.DuckDBPyConnection, day: date) -> None:
             "WHERE day = ? GROUP BY day", [day],
         )  # fmt: skip
         con.execute("DELETE FROM changed_days WHERE day = ?", [day])
+        failpoint("roll up: before commit")
+    failpoint("roll up: after commit")
+
+
+def begin_anew(con: duckdb.DuckDBPyConnection) -> None:
+    """Lets go of all that is rolled up; every day is live until it is rolled up again."""
+    for table in (*ROLLUPS, "rolled_days", "changed_days"):
+        con.execute(f"DELETE FROM {table}")
+    con.execute("INSERT INTO changed_days SELECT DISTINCT day, now() FROM settled_executions")
 
 
 def differing(con: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -107,8 +107,7 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: str, *, on_drain: bool = True)
 def checked(found: dict[int, str], path: str) -> list[Migration]:
     """The steps that a store still has to take. Raises as `upgrade` does."""
     newest = max(found, default=0)
-    if newest > supported_version():
-        raise SchemaVersionError(path, newest, supported_version())
+    refuse_newer(path, newest)
     for step in migrations():
         if found.get(step.version, step.checksum) != step.checksum:
             raise StoreError(
@@ -143,6 +142,12 @@ def to_take_back(found: dict[int, str], path: str, version: int) -> list[Migrati
                 "restore a backup of the older version",
             )
     return steps
+
+
+def refuse_newer(path: str, version: int) -> None:
+    """Raises SchemaVersionError for a version that this release does not know."""
+    if version > supported_version():
+        raise SchemaVersionError(path, version, supported_version())
 
 
 def applied(con: duckdb.DuckDBPyConnection) -> dict[int, str]:

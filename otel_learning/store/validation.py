@@ -131,7 +131,8 @@ def _ledger(con: duckdb.DuckDBPyConnection, path: Path) -> Check:
 
 
 def _archives(con: duckdb.DuckDBPyConnection) -> Check:
-    files = [str(file) for (file,) in con.execute("SELECT file FROM archives").fetchall()]
+    rows = con.execute("SELECT file FROM archives WHERE archived_at IS NOT NULL").fetchall()
+    files = [str(file) for (file,) in rows]
     gone = [file for file in files if not Path(file).exists()]
     detail = f"gone: {', '.join(gone[:5])}" if gone else f"{len(files)} files"
     return Check("the archived files are in their place", not gone, detail)

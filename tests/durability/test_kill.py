@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from otel_learning import LearningDatabase
+from otel_learning.store import migrating
 from tests.durability import harness
 
 POINTS = (
@@ -20,6 +21,8 @@ POINTS = (
     "drain: after commit",
     "drain: unlinked",
     "settle: before commit",
+    "roll up: before commit",
+    "roll up: after commit",
 )
 
 
@@ -56,8 +59,8 @@ def test_kill_at_every_step(tmp_path: Path, point: str, passing: int) -> None:
     path = tmp_path / "learning.duckdb"
     process = harness.start("die_at", path, point, passing)
     out, err = process.communicate(timeout=60)
-    if point == "settle: before commit" and passing == 2:
-        assert "survived" in out  # there is nothing left to settle a second time
+    if point.startswith(("settle", "roll up")) and passing == 2:
+        assert "survived" in out  # there is nothing left to do a second time
     else:
         assert process.returncode == -9, err
     acknowledged: set[str] = set()
@@ -71,6 +74,7 @@ def test_kill_at_every_step(tmp_path: Path, point: str, passing: int) -> None:
     stored = _all_acknowledged_once(path, acknowledged)
     assert stored.get(None, 0) >= orphan  # type: ignore[call-overload]
     assert harness.segments_of(path) == []
+    assert [check.check for check in migrating.check(path) if not check.passed] == []
 
 
 def test_a_killed_writer_leaves_no_torn_segment(tmp_path: Path) -> None:

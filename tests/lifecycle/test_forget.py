@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from otel_learning import FeedbackRecord, LearningDatabase, LearningSpanExporter
+from otel_learning.store import copying, lease
 from otel_learning.store.backup import back_up, restore
+from otel_learning.store.forget import forget
 from otel_learning.store.ledger_files import unpack
 from tests.command_line import cli_in
 from tests.durability import harness
@@ -206,6 +208,55 @@ def test_what_cannot_be_reached_is_named(tmp_path: Path) -> None:
     for file in path.parent.glob("learning.duckdb.replaced-*"):
         assert f"about {CANARY}".encode() not in (file.read_bytes() if file.is_file() else b"")
     assert f"about {CANARY}".encode() not in _bytes_below(path.parent)
+
+
+def test_what_comes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments spooled while it is at work are erased too, and the rest of them is kept."""
+    path = tmp_path / "learning.duckdb"
+    _store(path)
+    feeder = LearningSpanExporter(path=path, drain="off")
+
+    def export(point: str) -> None:
+        if point == "forget: swept" and not harness.segments_of(path):
+            feeder.export([*_task(CANARY, "u", "s"), *_task("other", "u", "s")])
+
+    monkeypatch.setattr(copying, "failpoint", export)
+    done = forget(path, {("task_id", CANARY)})
+    feeder.shutdown()
+    assert done.observations == 5
+    [segment] = harness.segments_of(path)
+    assert CANARY.encode() not in segment.read_bytes()
+    with LearningDatabase(path) as database:
+        database.drain()
+    assert harness.stored_tasks(path).keys() == {
+        "other",
+        "second",
+        *(f"kept-{i}" for i in range(5)),
+    }
+    assert f"about {CANARY}".encode() not in _bytes_below(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("point", "command"),
+    [
+        ("compaction: copied", ("compact",)),
+        ("backup: copied", ("backup",)),
+        ("archive: written", ("archive", "--older-than", "1d")),
+        ("archive: all written", ("archive", "--older-than", "1d", "--to", "cold")),
+    ],
+)
+def test_what_killed_commands_left(tmp_path: Path, point: str, command: tuple[str, ...]) -> None:
+    """Drafts of copies and archives hold it too, and go with it."""
+    path = tmp_path / "learning.duckdb"
+    _store(path)
+    with lease.exclusive(path, 5), lease.connection(path, 5) as con:
+        con.execute("DELETE FROM ledger")
+        con.execute("DELETE FROM ledger_keys")
+    left = [file for file in tmp_path.rglob("*") if file.is_file()]
+    stores.killed_at(tmp_path, point, *command, "--db", str(path))
+    assert [f for f in tmp_path.rglob("*") if f.is_file() and f not in left]
+    _forget(tmp_path, "--user-id", f"user-{CANARY}", "--db", str(path))
+    assert CANARY.encode() not in _bytes_below(tmp_path)
 
 
 def test_what_is_unknown(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ CREATE TABLE backups (path VARCHAR, made_at TIMESTAMPTZ);
 -- Salted hashes of ids that were erased: for the ledger's window what comes under them is left out.
 CREATE TABLE forgotten (kind VARCHAR, salt VARCHAR, hash VARCHAR, forgotten_at TIMESTAMPTZ);
 
--- Parquet files with executions and attempts that were taken out of the tables.
+-- Parquet files with executions and attempts that were taken out of the tables; those without
+-- `archived_at` are about to be written, or were left by a kill.
 CREATE TABLE archives (
     file VARCHAR, kind VARCHAR, month VARCHAR, rows BIGINT, checksum VARCHAR,
     archived_at TIMESTAMPTZ
