@@ -212,10 +212,11 @@ def _take_out(con: duckdb.DuckDBPyConnection, written: list[_Named], done: Archi
     show(con)
     chosen = "WHERE execution_id IN (SELECT execution_id FROM chosen)"
     days = con.execute(
-        f"DELETE FROM settled_executions {chosen} "
-        "RETURNING CAST(timezone('UTC', started_at) AS DATE)"
+        "SELECT DISTINCT CAST(timezone('UTC', started_at) AS DATE) "
+        f"FROM settled_executions {chosen}"
     ).fetchall()
-    con.execute(f"DELETE FROM settled_attempts {chosen}")
+    for kind in KINDS:
+        con.execute(f"DELETE FROM settled_{kind} {chosen}")
     copying.days_changed(con, [day for (day,) in days])
     con.execute("DROP TABLE chosen")
     copying.failpoint("archive: before commit")
