@@ -266,4 +266,4 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, ids: Iterable[Id]) -> N
 
 
 def _deleted(con: duckdb.DuckDBPyConnection, statement: str) -> int:
-    return len(con.execute(statement + " RETURNING 1").fetchall())
+    return int(con.execute(statement).fetchall()[0][0])

@@ -68,10 +68,10 @@ def _copy_rows(con: duckdb.DuckDBPyConnection, table: str, first: int, end: int)
 
     try:
         inserted = con.execute(
-            f"INSERT INTO draft.{table} FROM store.{table} WHERE rowid >= ? AND rowid < ? "
-            "RETURNING 1", [first, end],
-        ).fetchall()  # fmt: skip
-        return len(inserted)
+            f"INSERT INTO draft.{table} FROM store.{table} WHERE rowid >= ? AND rowid < ?",
+            [first, end],
+        ).fetchall()
+        return int(inserted[0][0])
     except duckdb.Error:
         if end - first <= SMALLEST_ROWS:
             return 0
