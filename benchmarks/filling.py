@@ -286,9 +286,7 @@ def roll_up_all(path: Path, *, but_last: bool) -> None:
     with lease.exclusive(path, 60.0), lease.connection(path, 60.0) as con:
         rollups.refresh(con, float("inf"), 0.0)
         if but_last:
-            con.execute(
-                "INSERT INTO changed_days SELECT max(day), now() FROM settled_executions"
-            )
+            con.execute("INSERT INTO changed_days SELECT max(day), now() FROM settled_executions")
 
 
 def mark_all(path: Path) -> None:
