@@ -62,7 +62,7 @@ def cli() -> str:
         "| 3 | there is no store, or it cannot be opened; nothing was created |\n"
         "| 130 | interrupted |\n",
     ]  # fmt: skip
-    for name, command in sorted(group.commands.items()):
+    for name, command in _commands(group):
         usage = [p for p in command.params if p.param_type_name == "argument"]
         words = " ".join(p.metavar or p.name.upper() for p in usage)
         parts.append(f"## `otel-learning {' '.join(filter(None, (name, words)))}`\n")
@@ -75,6 +75,15 @@ def cli() -> str:
         ]
         parts.append(_table(("Argument or option", "Meaning"), rows))
     return "\n".join(parts)
+
+
+def _commands(group: Any, above: str = "") -> Iterable[tuple[str, Any]]:
+    """Every command with its whole name, those of groups too."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def _spelling(option: Any) -> str:
@@ -90,7 +99,9 @@ def schema() -> str:
     parts = [
         "# Schema\n", NOTE,
         "What any DuckDB client reads. The tables below the views are internal and may change with "
-        "any release; the views and the two tables here do not lose columns.\n",
+        "any release; the views and the two tables here do not lose columns. `all_executions` and "
+        "`all_attempts` have the columns of `executions` and `attempts`, and show archived rows "
+        "too.\n",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         database = LearningDatabase(Path(folder) / "empty.duckdb")

@@ -61,6 +61,16 @@ class Settings(BaseSettings):
         default=1024**3, gt=0,
         description="Bytes that may wait in the spool; beyond it exports fail and are counted.",
     )  # fmt: skip
+    retention_days: float | None = Field(
+        default=None, gt=0, le=36_500,
+        description="Days after which executions are old: `archive` takes them out by default, "
+        "`status` and `doctor` count them. Nothing is taken out by itself.",
+    )  # fmt: skip
+    retention_bytes: int | None = Field(
+        default=None, gt=0,
+        description="Bytes of store and ledger beyond which `status` and `doctor` warn; "
+        "5 GB where it is not set.",
+    )  # fmt: skip
     mode: Literal["observe", "advise", "act"] = Field(
         default="observe", description="What learning may change; `act` writes the policy file."
     )

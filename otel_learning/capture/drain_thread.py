@@ -213,6 +213,12 @@ class DrainThread:
                 "otel_learning: %d segments cannot be read; they wait", report.unreadable
             )
             return False
+        if report.beyond_retention:
+            logger.warning(
+                "otel_learning: %d executions are older than RETENTION_DAYS; "
+                "otel-learning archive takes them out",
+                report.beyond_retention,
+            )
         if not report.waiting:
             self._note_drained(recorded)
         with self._condition:

@@ -1,7 +1,8 @@
-"""`forget`: erases what belongs to one task, trace, session or user."""
+"""Commands that take something out of the store: erased for good, or archived."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from otel_learning.cli.upkeep import Yes
 
 def register(app: typer.Typer) -> None:
     app.command()(forget)
+    app.command()(archive)
 
 
 def forget(
@@ -72,3 +74,83 @@ def forget(
         print_json(asdict(done))
     else:
         print_pairs({**asdict(done), "unreachable": ", ".join(done.unreachable) or "none"})
+
+
+def archive(
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            show_default=False,
+            help="Days since they started, as 90d. Default: RETENTION_DAYS.",
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            show_default=False,
+            help="Where the files go. Default: `<store>.archive`.",
+        ),
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Write no files: what is old is gone for good.")
+    ] = False,
+    yes: Yes = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move old executions to Parquet files, where the view all_executions still shows them."""
+    from dataclasses import asdict
+
+    from otel_learning.cli.asking import confirm
+    from otel_learning.cli.options import settings_in_force
+    from otel_learning.cli.output import print_json, print_pairs, size
+    from otel_learning.cli.progress import spinner
+    from otel_learning.errors import InputError
+    from otel_learning.store import archive as archives
+    from otel_learning.store.drain import DrainSettings
+
+    if delete and to is not None:
+        raise InputError("--delete writes no files", "leave --to or --delete out")
+    chosen = settings_in_force(db)
+    days = _days(older_than, chosen.retention_days)
+    path = chosen.path.expanduser().resolve()
+    if delete and path.exists():
+        confirm(f"delete all that is older than {days:g} days from {path}?", yes)
+    with spinner("archiving"):
+        done = archives.archive(
+            path, days, folder=to, delete=delete, settings=DrainSettings.of(chosen)
+        )
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print_pairs(
+            {
+                "executions": f"{done.executions} {'deleted' if delete else 'archived'}"
+                + (f", {done.kept} kept, as the ledger may add to them" if done.kept else ""),
+                "attempts": done.attempts,
+                "files": ", ".join(done.files) or "none",
+                "store": f"{size(done.bytes_before)} before, {size(done.bytes_after)} after",
+            }
+        )
+
+
+def _days(given: str | None, retention: float | None) -> float:
+    if given is None:
+        if retention is None:
+            from otel_learning.errors import InputError
+
+            raise InputError(
+                "nothing says what is old", "give --older-than 90d, or set RETENTION_DAYS"
+            )
+        return retention
+    try:
+        days = float(given.strip().lower().removesuffix("d"))
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 100_000:
+        raise typer.BadParameter(f"{given!r} is no number of days, as 90d")
+    return days

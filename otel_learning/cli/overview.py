@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from otel_learning.cli.growth import growth
 from otel_learning.cli.output import cell, size
 from otel_learning.settings import Settings
 from otel_learning.store.database import LearningDatabase
@@ -64,6 +65,7 @@ def overview(chosen: Settings) -> dict[str, Any]:
             "broken_segments": len(spool.broken()),
         },
         "losses": {reason: int(count) for reason, count in losses},
+        **growth(database, chosen),
         "last_drain": None
         if math.isinf(drained_ago)
         else datetime.fromtimestamp(time.time() - drained_ago, UTC),
@@ -85,6 +87,9 @@ def as_lines(found: dict[str, Any]) -> dict[str, str]:
         f"{feedback['revoked']} revoked",
         "ledger": f"{ledger['observations']} observations, {size(ledger['size_bytes'])}, kept "
         f"{ledger['window_seconds'] / 86_400:g} days",
+        "growth": f"{found['growth_executions_per_day']:g} executions and "
+        f"{size(found['growth_bytes_per_day'])} a day, "
+        f"{size(found['forecast_bytes_30_days'])} in 30 days",
         "spool": f"{spool['waiting_segments']} segments waited "
         f"({size(spool['waiting_bytes'])}), {spool['broken_segments']} broken",
         "losses": losses or "none",

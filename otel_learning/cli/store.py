@@ -16,12 +16,15 @@ def register(app: typer.Typer) -> None:
 
 
 def status(db: Db = None, as_json: AsJson = False) -> None:
-    """Show what the store holds, what waits, and what was lost."""
+    """Show what the store holds, how it grows, what waits, and what was lost."""
+    from otel_learning.cli.exits import say
     from otel_learning.cli.options import settings_in_force
     from otel_learning.cli.output import print_json, print_pairs
     from otel_learning.cli.overview import as_lines, overview
 
     found = overview(settings_in_force(db))
+    for warning in found["warnings"]:
+        say(f"warning: {warning}")
     if as_json:
         print_json(found)
     else:

@@ -103,19 +103,32 @@ def erase_archived(con: duckdb.DuckDBPyConnection, wanted: set[Id]) -> tuple[int
         lost = lease.one(
             con, f"SELECT count(*) FROM {parquet(file)} WHERE execution_id IN (FROM archived)"
         )
-        if not lost or not lost[0]:
+        if lost and lost[0]:
+            kept = f"(FROM {parquet(file)} WHERE execution_id NOT IN (FROM archived))"
+            now = write(con, kept, file)
+            copying.failpoint("forget: archive replaced")
+            touched += 1
+            gone[kind] += int(lost[0])
+        elif _rows_named(con, file):
             continue
-        kept = f"(FROM {parquet(file)} WHERE execution_id NOT IN (FROM archived))"
-        now = write(con, kept, file)
-        copying.failpoint("forget: archive replaced")
+        else:  # a kill fell between the two
+            now = contents(con, parquet(file))
         con.execute(
             "UPDATE archives SET rows = ?, checksum = ? WHERE file = ?",
             [now.rows, now.checksum, str(file)],
         )
-        touched += 1
-        gone[kind] += int(lost[0])
     con.execute("DROP TABLE archived")
     return touched, gone["executions"], gone["attempts"]
+
+
+def _rows_named(con: duckdb.DuckDBPyConnection, file: Path) -> bool:
+    """Whether a file has as many rows as the table says."""
+    row = lease.one(
+        con,
+        f"SELECT rows = (SELECT count(*) FROM {parquet(file)}) FROM archives WHERE file = ?",
+        [str(file)],
+    )
+    return bool(row and row[0])
 
 
 def _sync(path: Path) -> None:

@@ -98,7 +98,7 @@ def back_up(
         draft = folder / destination.name
         copying.failpoint("backup: begun")
         rows = copying.copy_store(path, draft, timeout_seconds)
-        _copy_ledger(path, draft, timeout_seconds)
+        copy_ledger(path, draft, timeout_seconds)
         if beside(path, ".key").exists():
             _copy_private(beside(path, ".key"), beside(draft, ".key"))
         copying.failpoint("backup: copied")
@@ -129,7 +129,7 @@ def _place(draft: Path, destination: Path) -> None:
     draft.rename(destination)
 
 
-def _copy_ledger(source: Path, target: Path, timeout_seconds: float) -> None:
+def copy_ledger(source: Path, target: Path, timeout_seconds: float) -> None:
     """Copies the ledger files that the store's table names; the others are about to go."""
     with lease.attached(source, timeout_seconds) as con:
         names = [str(name) for (name,) in con.execute("SELECT file FROM store.ledger").fetchall()]
@@ -210,12 +210,12 @@ def restore(
         draft = folder / path.name
         with _undisturbed(source, timeout_seconds):
             copying.copy_store(source, draft, timeout_seconds)
-            _copy_ledger(source, draft, timeout_seconds)
-        known = _known_of(path, timeout_seconds)
+            copy_ledger(source, draft, timeout_seconds)
+        known = known_of(path, timeout_seconds)
         with lease.connection(draft, timeout_seconds) as con:
             schema.upgrade(con, str(source), on_drain=False)
             con.execute("UPDATE generations SET generation = ?", [secrets.randbits(62)])
-            _carry_over(con, known)
+            carry_over(con, known)
             con.execute("BEGIN")
             erased = forget_again(con, draft, window)
             con.execute("COMMIT")
@@ -275,10 +275,10 @@ def _bring_ledger(draft: Path, path: Path) -> None:
         entry.rename(beside(path, ".ledger") / entry.name)
 
 
-_Known = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+Known = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
 
 
-def _known_of(path: Path, timeout_seconds: float) -> _Known:
+def known_of(path: Path, timeout_seconds: float) -> Known:
     """What the store that goes knows of its copies, and of ids that must not come back."""
     import duckdb
 
@@ -295,7 +295,7 @@ def _known_of(path: Path, timeout_seconds: float) -> _Known:
         return [], []  # a store that cannot be opened is a reason to restore one
 
 
-def _carry_over(con: duckdb.DuckDBPyConnection, known: _Known) -> None:
+def carry_over(con: duckdb.DuckDBPyConnection, known: Known) -> None:
     copies, forgotten = known
     for copy in copies:
         con.execute(

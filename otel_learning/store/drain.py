@@ -24,6 +24,7 @@ from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
 from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Ledger
 from otel_learning.store.merge import Merger
+from otel_learning.store.retention import count_beyond
 from otel_learning.store.spool import Segment, Spool
 from otel_learning.store.transaction import transaction
 
@@ -55,12 +56,14 @@ class DrainSettings:
     settle_after_seconds: float = 300.0
     ledger_window_seconds: float = 7 * 86_400.0
     fsync: bool = False
+    retention_days: float | None = None
 
     @classmethod
     def of(cls, chosen: Settings) -> DrainSettings:
         return cls(
-            chosen.correlation_window, chosen.settle_after, chosen.ledger_window, chosen.fsync
-        )
+            chosen.correlation_window, chosen.settle_after, chosen.ledger_window, chosen.fsync,
+            chosen.retention_days,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -83,6 +86,8 @@ class DrainReport:
     open_executions: int = 0
     due_seconds: float | None = None
     """In how many seconds there is work without anything new: to settle, or to roll up."""
+    beyond_retention: int = 0
+    """Executions older than `retention_days`; counted once by each process."""
 
 
 @dataclass(slots=True)
@@ -112,6 +117,7 @@ class Drainer:
         self._settings = settings or DrainSettings()
         self._ledger = Ledger(path, self._settings.fsync)
         self._housekept = 0.0
+        self._retention_counted = False
         self._breathe = Breather(DRAIN_BREATH_SECONDS)
         self._merger = Merger(
             self._ledger, self._settings.correlation_window_seconds, self._breathe
@@ -193,6 +199,9 @@ class Drainer:
         settled = self._settings.settle_after_seconds + 1.0 if report.open_executions else None
         report.due_seconds = min((s for s in (rolled_up, settled) if s is not None), default=None)
         self._keep_house(con)
+        if self._settings.retention_days is not None and not self._retention_counted:
+            self._retention_counted = True
+            report.beyond_retention = count_beyond(con, self._settings.retention_days)
 
     # ------------------------------------------------------------ one transaction
 

@@ -6,7 +6,7 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 from uuid import UUID
@@ -225,9 +225,9 @@ class Snapshot(Reader):
             cursor = self._connection.cursor()
             self._running += 1
         try:
-            yield cursor
+            with closing(cursor):
+                yield cursor
         finally:
-            cursor.close()
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()

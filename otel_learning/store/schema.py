@@ -56,8 +56,7 @@ class Migration:
     @property
     def loses(self) -> str | None:
         """What goes with the way back."""
-        found = _LOSES.search(self.back or "")
-        return found[1] if found else None
+        return " ".join(_LOSES.findall(self.back or "")) or None
 
 
 @lru_cache(maxsize=1)

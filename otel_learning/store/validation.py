@@ -48,7 +48,7 @@ _ROWS: Final = {
         "SELECT count(*) FROM executions WHERE NOT (coalesce(year(started_at), 2000) BETWEEN "
         "2000 AND 2100 AND coalesce(year(ended_at), 2000) BETWEEN 2000 AND 2100)",
     "feedback is noted on its execution":
-        "SELECT count(*) FROM executions AS e FULL JOIN (SELECT execution_id, count(*) AS said "
+        "SELECT count(*) FROM executions AS e LEFT JOIN (SELECT execution_id, count(*) AS said "
         "FROM feedback WHERE execution_id IS NOT NULL AND NOT revoked GROUP BY 1) AS f "
         "ON e.execution_id = f.execution_id WHERE coalesce(e.feedback_count, 0) <> "
         "coalesce(f.said, 0)",
@@ -86,6 +86,7 @@ def validate(con: duckdb.DuckDBPyConnection, path: Path) -> list[Check]:
                   f"{differing} rows differ" if differing else "every rolled day")
         )  # fmt: skip
     checks.append(_ledger(con, path))
+    checks.append(_archives(con))
     return checks
 
 
@@ -127,3 +128,10 @@ def _ledger(con: duckdb.DuckDBPyConnection, path: Path) -> Check:
             wrong.append(file)
     detail = f"gone or broken: {', '.join(wrong[:5])}" if wrong else f"{len(rows)} files"
     return Check("the ledger's files hold what the store says", not wrong, detail)
+
+
+def _archives(con: duckdb.DuckDBPyConnection) -> Check:
+    files = [str(file) for (file,) in con.execute("SELECT file FROM archives").fetchall()]
+    gone = [file for file in files if not Path(file).exists()]
+    detail = f"gone: {', '.join(gone[:5])}" if gone else f"{len(files)} files"
+    return Check("the archived files are in their place", not gone, detail)

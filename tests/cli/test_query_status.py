@@ -115,6 +115,6 @@ def test_status_as_text_has_a_line_for_each(run_cli: Run, demo_store: Path) -> N
     lines = run_cli("status", "--db", str(demo_store)).stdout.splitlines()
 
     assert [line.split("  ")[0] for line in lines] == [
-        "store", "schema version", "executions", "attempts", "feedback", "ledger", "spool",
-        "losses", "last drain",
+        "store", "schema version", "executions", "attempts", "feedback", "ledger", "growth",
+        "spool", "losses", "last drain",
     ]  # fmt: skip

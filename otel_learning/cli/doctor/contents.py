@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from otel_learning.cli.doctor.report import Report
 from otel_learning.cli.exits import code_of
-from otel_learning.cli.output import cell
+from otel_learning.cli.growth import growth
+from otel_learning.cli.output import cell, size
 from otel_learning.errors import OtelLearningError, StoreMissingError
+from otel_learning.settings import Settings
 from otel_learning.store.database import LearningDatabase
 
 STORE_SECONDS: Final = 5.0
@@ -17,11 +19,11 @@ STORE_SECONDS: Final = 5.0
 _RECENT: Final = "now() - INTERVAL 1 DAY"
 
 
-def store(report: Report, path: Path) -> int:
+def store(report: Report, path: Path, chosen: Settings) -> int:
     """What the store says; the number of executions of the last day."""
     try:
         database = LearningDatabase(path, create=False, timeout_seconds=STORE_SECONDS)
-        return _contents(report, database)
+        return _contents(report, database, chosen)
     except OtelLearningError as error:
         hint = error.hint
         if isinstance(error, StoreMissingError):
@@ -31,7 +33,7 @@ def store(report: Report, path: Path) -> int:
         return 0
 
 
-def _contents(report: Report, database: LearningDatabase) -> int:
+def _contents(report: Report, database: LearningDatabase, chosen: Settings) -> int:
     (total, last, recent), *_ = database.sql(
         f"SELECT count(*), max(recorded_at), count(*) FILTER (recorded_at >= {_RECENT}) "
         "FROM executions"
@@ -48,6 +50,14 @@ def _contents(report: Report, database: LearningDatabase) -> int:
     for check in (_producers, _mapped, _losses):
         for found in check(database):
             report.add(*found)
+    grows = growth(database, chosen)
+    report.add(
+        "size",
+        True,
+        f"{size(grows['growth_bytes_per_day'])} a day, "
+        f"{size(grows['forecast_bytes_30_days'])} in 30 days",
+        "; ".join(grows["warnings"]) or None,
+    )
     return int(recent)
 
 

@@ -19,6 +19,6 @@ def examine(db: Path | None) -> Report:
     wiring.profiles(report, chosen)
     wiring.folder(report, path)
     wiring.spool(report, path, chosen)
-    recent = contents.store(report, path)
+    recent = contents.store(report, path, chosen)
     wiring.switched_on(report, recent)
     return report
