@@ -141,7 +141,7 @@ class Tasks:
         elif draw.random() < SUMMARY_RATE:
             # Few are frequent and many are rare.
             facts["solution_summary"] = (
-                f"used approach {int(_SOLUTIONS * draw.random() ** 2)} for the {kind}"
+                f"used approach {int(_SOLUTIONS * draw.random() ** 2)} of the runbook"
             )
         told = self._observation(trace, None, "task", at_ns, took_ns + 6_000_000, facts)
         told.span_id, told.local_root = root, True

@@ -2,7 +2,8 @@
 
     python benchmarks/soak.py [--spans 2000000] [--dir FOLDER]
 
-Each writer is a real exporter and exports batches of 512 spans as fast as the spool is emptied.
+Each writer is a real exporter and exports batches of up to 512 spans, all four together `--rate`
+spans a second; 0 is as fast as the spool is emptied, and two CPUs have no time for readers then.
 Tasks lie in the past 60 days, those of the older 30 are archived while more come. The exit code
 is 1 where a task is missing, or there twice, or anything else named below does not hold.
 """
@@ -40,7 +41,7 @@ GROWTH = 1.15
 """What a writer's memory may grow by between its second quarter and its end."""
 
 
-def write(path: Path, number: int, tasks: int) -> dict[str, Any]:
+def write(path: Path, number: int, tasks: int, rate: float) -> dict[str, Any]:
     """One writer: its tasks, a sum over their ids, and its resident megabytes as it went on."""
     exporter = LearningSpanExporter(path=path, ledger_window=WINDOW_SECONDS)
     keep, spool = Keep(), Spool(path)
@@ -48,7 +49,7 @@ def write(path: Path, number: int, tasks: int) -> dict[str, Any]:
     first, step = time.time_ns() - DAYS * 86_400 * SECOND, DAYS * 86_400 * SECOND // tasks
     total, failed = 0, 0
     resident: list[float] = []
-    sampled = 0.0
+    sampled, begun = 0.0, time.monotonic()
     while orchestrator.done < tasks:
         for _ in range(min(BATCH, tasks - orchestrator.done)):
             orchestrator.task(first + orchestrator.done * step)
@@ -60,6 +61,9 @@ def write(path: Path, number: int, tasks: int) -> dict[str, Any]:
             failed += exporter.export(spans[start : start + BATCH]).value
         while spool.size() > BACKLOG_BYTES:
             time.sleep(0.1)
+        if rate:
+            ahead = orchestrator.done * SPANS_PER_TASK / rate - (time.monotonic() - begun)
+            time.sleep(max(0.0, ahead))
         if time.monotonic() - sampled > 0.5:
             sampled = time.monotonic()
             resident.append(_resident_mb())
@@ -148,13 +152,13 @@ def _flat(resident: list[float]) -> bool:
     return median(resident[-quarter:]) <= GROWTH * median(resident[quarter : 2 * quarter] or [0])
 
 
-def run(path: Path, spans: int) -> bool:
+def run(path: Path, spans: int, rate: float) -> bool:
     tasks = spans // SPANS_PER_TASK // WRITERS
     done = path.with_name("done")
     LearningDatabase(path)  # a reader finds a store from the start
     begun = time.monotonic()
-    writers = [_start("writer", path, n, tasks) for n in range(WRITERS)]
-    others = [_start(role, path, 0, 0) for role in ("reader", "archiver")]
+    writers = [_start("writer", path, n, tasks, rate / WRITERS) for n in range(WRITERS)]
+    others = [_start(role, path, 0, 0, 0.0) for role in ("reader", "archiver")]
     written = [_result(writer) for writer in writers]
     exported = time.monotonic() - begun
     LearningDatabase(path, timeout_seconds=120.0).drain()
@@ -180,9 +184,9 @@ def run(path: Path, spans: int) -> bool:
     return all(held.values())
 
 
-def _start(role: str, path: Path, number: int, tasks: int) -> subprocess.Popen[str]:
+def _start(role: str, path: Path, number: int, tasks: int, rate: float) -> subprocess.Popen[str]:
     command = [sys.executable, __file__, "--role", role, "--store", str(path)]
-    command += ["--number", str(number), "--tasks", str(tasks)]
+    command += ["--number", str(number), "--tasks", str(tasks), "--rate", str(rate)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -198,6 +202,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--spans", type=int, default=2_000_000)
+    parser.add_argument("--rate", type=float, default=4_000.0, help="spans a second; 0: no limit")
     parser.add_argument("--dir", type=Path, help="where the store is written; on a real disk")
     parser.add_argument("--role", choices=("writer", "reader", "archiver"), help=argparse.SUPPRESS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
@@ -207,14 +212,14 @@ def main() -> int:
     if options.role:
         done = options.store.with_name("done")
         if options.role == "writer":
-            found = write(options.store, options.number, options.tasks)
+            found = write(options.store, options.number, options.tasks, options.rate)
         else:
             part = read if options.role == "reader" else keep_archiving
             found = part(options.store, done)
         print(json.dumps(found))
         return 0
     with tempfile.TemporaryDirectory(prefix="otel-learning-soak-", dir=options.dir) as folder:
-        return 0 if run(Path(folder) / "store.duckdb", options.spans) else 1
+        return 0 if run(Path(folder) / "store.duckdb", options.spans, options.rate) else 1
 
 
 if __name__ == "__main__":
