@@ -6,9 +6,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORCHESTRATORS := .venv-orchestrators
+EXECUTIONS ?= 1000000
+SPANS ?= 2000000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick matrix lint format types contracts docs docs-check check clean
+.PHONY: help install demo test quick matrix bench-large soak lint format types contracts docs docs-check check clean
 
 help:  ## Show these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +40,12 @@ quick: $(READY)  ## Run the tests that are fast
 
 matrix: $(READY)  ## Run contract and durability tests under other releases of Python, DuckDB, the SDK
 	$(RUN) -m tests.matrix.run
+
+bench-large: $(READY)  ## Measure a store of EXECUTIONS=1000000 executions: some ten minutes
+	$(RUN) benchmarks/large.py --executions $(EXECUTIONS)
+
+soak: $(READY)  ## Four processes, SPANS=2000000 spans, a reader beside them: half an hour
+	$(RUN) benchmarks/soak.py --spans $(SPANS)
 
 lint: $(READY)  ## Check style and formatting
 	$(RUN) -m ruff check .

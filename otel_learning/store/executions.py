@@ -93,8 +93,9 @@ def _delete_touched(
     con.register("gone", pa.table({"execution_id": [str(identity) for identity, _, _ in gone]}))
     try:
         con.execute(
-            f"DELETE FROM {kind}_attempts WHERE execution_id IN "
-            "(SELECT CAST(execution_id AS UUID) FROM gone)"
+            f"DELETE FROM {kind}_attempts WHERE {hint} AND execution_id IN "
+            "(SELECT CAST(execution_id AS UUID) FROM gone)",
+            bounds,
         )
     finally:
         con.unregister("gone")

@@ -16,7 +16,7 @@ def store_feedback(
     con: duckdb.DuckDBPyConnection,
     said: list[dict[str, Any]],
     orphans: list[dict[str, Any]],
-    written: list[str],
+    written: dict[str, int],
 ) -> None:
     """Stores feedback once per id, resolves it, and notes it on the executions it is about.
 
@@ -24,32 +24,44 @@ def store_feedback(
         con: inside the drain's transaction.
         said: rows that are resolved already.
         orphans: rows about nothing that the ledger still holds.
-        written: ids of the executions that this transaction wrote; they carry no feedback yet.
+        written: the executions that this transaction wrote, and the day of each, in days since
+            1970; they carry no feedback yet.
     """
-    known = lease.one(con, _KNOWN) or (0, 0)
-    if not (said or orphans or known[0]):
+    known, indirect = lease.one(con, _KNOWN) or (0, 0)
+    if not (said or orphans or known):
         return
     con.execute("CREATE OR REPLACE TEMP TABLE concerned (execution_id UUID)")
-    changes = bool(said or orphans or known[1])
-    if changes:
+    if said or orphans or indirect:
         # Whoever loses feedback by this must lose what was noted of it.
-        con.execute(_CONCERNED)
+        if indirect:
+            con.execute(_CONCERNED_INDIRECT)
         _replace(con, [*said, *orphans])
         if lease.one(con, _KNOWN)[1]:  # type: ignore[index]
             con.execute(_RESOLVE_INDIRECT)
+            con.execute(_CONCERNED_INDIRECT)
         _resolve_orphans(con, orphans)
-        con.execute(_CONCERNED)
-    if written:
-        con.register("written", pa.table({"execution_id": written}))
-        try:
-            con.execute("INSERT INTO concerned SELECT CAST(execution_id AS UUID) FROM written")
-        finally:
-            con.unregister("written")
-    for kind in ("settled", "open"):
-        days = con.execute(_NOTE.format(kind=kind)).fetchall()
-        if kind == "settled":
-            rollups.mark_days(con, {day for (day,) in days})
+        _concern(con, [*said, *orphans])
+    _note(con, written)
     con.execute("DROP TABLE concerned")
+
+
+def _note(con: duckdb.DuckDBPyConnection, written: dict[str, int]) -> None:
+    """Notes on the executions concerned, and on those just written, what feedback says."""
+    new = pa.table({"execution_id": list(written), "day": pa.array(written.values(), pa.int32())})
+    con.register("written", new)
+    try:
+        con.execute(_NOTED)
+        # All rows of a large store are looked through only where it is not known where they lie.
+        found = lease.one(con, _PLACES)
+    finally:
+        con.unregister("written")
+    count, unknown, first, last = found or (0, 0, None, None)
+    if count:
+        within = "TRUE" if unknown else f"e.day BETWEEN DATE '{first}' AND DATE '{last}'"
+        days = con.execute(_NOTE.format(kind="settled", within=within)).fetchall()
+        rollups.mark_days(con, {day for (day,) in days})
+        con.execute(_NOTE.format(kind="open", within="TRUE")).fetchall()
+    con.execute("DROP TABLE noted")
 
 
 def _replace(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
@@ -59,12 +71,29 @@ def _replace(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None
     table = rows.table(list(latest.values()), rows.FEEDBACK)
     con.register("said", table)
     try:
-        con.execute(
-            "DELETE FROM feedback WHERE feedback_id IN (SELECT CAST(feedback_id AS UUID) FROM said)"
-        )
+        gone = con.execute(
+            "DELETE FROM feedback WHERE feedback_id IN "
+            "(SELECT CAST(feedback_id AS UUID) FROM said) RETURNING execution_id"
+        ).fetchall()
     finally:
         con.unregister("said")
     rows.insert(con, "feedback", table, rows.FEEDBACK)
+    for (identity,) in gone:
+        if identity is not None:
+            con.execute("INSERT INTO concerned VALUES (?)", [identity])
+
+
+def _concern(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
+    """Adds the executions that these rows are about, now that they are resolved."""
+    con.register("said", pa.table({"feedback_id": [str(row["feedback_id"]) for row in said]}))
+    try:
+        con.execute(
+            "INSERT INTO concerned SELECT execution_id FROM feedback "
+            "WHERE execution_id IS NOT NULL AND feedback_id IN "
+            "(SELECT CAST(feedback_id AS UUID) FROM said)"
+        )
+    finally:
+        con.unregister("said")
 
 
 def _resolve_orphans(con: duckdb.DuckDBPyConnection, orphans: list[dict[str, Any]]) -> None:
@@ -86,29 +115,50 @@ SELECT count(*), count(*) FILTER (
 ) FROM feedback
 """
 
-_CONCERNED: Final = """
-INSERT INTO concerned SELECT DISTINCT execution_id FROM feedback WHERE execution_id IS NOT NULL
+_CONCERNED_INDIRECT: Final = """
+INSERT INTO concerned SELECT DISTINCT execution_id FROM feedback
+WHERE execution_id IS NOT NULL AND (
+    target_kind IN ('session_id', 'response_id', 'execution_id')
+    OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))
+)
+"""
+
+_NOTED: Final = """
+CREATE OR REPLACE TEMP TABLE noted AS
+SELECT
+    c.execution_id,
+    arg_max(f.accepted, f.said_at) FILTER (f.accepted IS NOT NULL) AS user_accepted,
+    arg_max(f.rating, f.said_at) FILTER (f.rating IS NOT NULL) AS user_rating,
+    count(f.feedback_id) AS feedback_count,
+    arg_max(f.quality_score, f.said_at) FILTER (f.quality_score IS NOT NULL)
+        AS evaluated_quality,
+    any_value(c.day) AS day
+FROM (
+    SELECT execution_id, max(day) AS day FROM (
+        SELECT CAST(execution_id AS UUID) AS execution_id, day FROM written
+        UNION ALL SELECT execution_id, NULL FROM concerned
+    ) GROUP BY execution_id
+) AS c
+LEFT JOIN (
+    SELECT *, coalesce(given_at, recorded_at) AS said_at FROM feedback WHERE NOT revoked
+) AS f ON f.execution_id = c.execution_id
+GROUP BY c.execution_id
+HAVING any_value(c.day) IS NULL OR count(f.feedback_id) > 0
+"""
+"""One that was just written, and about which nobody said anything, is right as it is."""
+
+_PLACES: Final = """
+SELECT count(*), count(*) FILTER (day IS NULL),
+    DATE '1970-01-01' + min(day), DATE '1970-01-01' + max(day)
+FROM noted
 """
 
 _NOTE: Final = """
 UPDATE {kind}_executions AS e SET
     user_accepted = n.user_accepted, user_rating = n.user_rating,
     feedback_count = n.feedback_count, evaluated_quality = n.evaluated_quality
-FROM (
-    SELECT
-        c.execution_id,
-        arg_max(f.accepted, f.said_at) FILTER (f.accepted IS NOT NULL) AS user_accepted,
-        arg_max(f.rating, f.said_at) FILTER (f.rating IS NOT NULL) AS user_rating,
-        count(f.feedback_id) AS feedback_count,
-        arg_max(f.quality_score, f.said_at) FILTER (f.quality_score IS NOT NULL)
-            AS evaluated_quality
-    FROM (SELECT DISTINCT execution_id FROM concerned) AS c
-    LEFT JOIN (
-        SELECT *, coalesce(given_at, recorded_at) AS said_at FROM feedback WHERE NOT revoked
-    ) AS f ON f.execution_id = c.execution_id
-    GROUP BY c.execution_id
-) AS n
-WHERE e.execution_id = n.execution_id AND (
+FROM noted AS n
+WHERE {within} AND e.execution_id = n.execution_id AND (
     e.user_accepted IS DISTINCT FROM n.user_accepted
     OR e.user_rating IS DISTINCT FROM n.user_rating
     OR e.feedback_count IS DISTINCT FROM n.feedback_count

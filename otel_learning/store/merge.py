@@ -94,7 +94,7 @@ class Merger:
             if rows.carries_feedback(o)
         ]
         orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
-        written = [item.execution["execution_id"] for item, _ in assembled]
+        written = {item.execution["execution_id"]: item.execution["day"] for item, _ in assembled}
         store_feedback(con, said, orphans, written)
         lost = len(telling) - len(fresh)
         if lost:

@@ -70,6 +70,19 @@ def test_by_trace_and_by_id(database: LearningDatabase) -> None:
     assert database.execution(execution_id=first.execution_id) == by_id
 
 
+@pytest.mark.parametrize("at", ["NULL", "TIMESTAMPTZ '2020-01-01 00:00:00+00'"])
+def test_attempts_outside_their_executions_time(database: LearningDatabase, at: str) -> None:
+    """A call whose start is not known, or lies elsewhere, belongs to its execution all the same."""
+    from otel_learning.store import lease
+
+    with lease.exclusive(database.path, 10), lease.connection(database.path, 10) as con:
+        con.execute(f"UPDATE settled_attempts SET started_at = {at} WHERE requested_model = 'm-2'")
+    detail = database.execution(task_id="t")
+
+    assert detail is not None
+    assert [a.requested_model for a in detail.attempts] == ["m-1", "m-2"]
+
+
 def test_feedback_comes_with_it(database: LearningDatabase) -> None:
     """What was said and stands is there, in the order of time; what was taken back is not."""
     one = _said(database, target_id="t", rating=2, comment="slow", source="ann")
