@@ -7,6 +7,7 @@ on, the same command again brings it to its end.
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Final
 
 from otel_learning.errors import OtelLearningError, StoreMissingError
 from otel_learning.mapping.privacy import hash_user
-from otel_learning.store import compaction, copying, forgotten, lease, schema, segments
+from otel_learning.store import compaction, copying, forgotten, lease, schema, segments, torn
 from otel_learning.store.archive_files import erase_archived, missing, remove_orphans
 from otel_learning.store.backup import FOLDER, stores_beside
 from otel_learning.store.copying import beside
@@ -113,6 +114,8 @@ def _remove_unfinished(path: Path, timeout_seconds: float) -> None:
     """What killed commands left half done may hold copies of anything."""
     copying.sweep(path.parent, path.name)
     copying.sweep(beside(path, FOLDER), None)
+    for block in path.parent.glob(f"{glob.escape(path.name)}{torn.KEPT}*"):
+        block.unlink(missing_ok=True)
     with lease.connection(path, timeout_seconds) as con:
         schema.upgrade(con, str(path))
         remove_orphans(con, path, timeout_seconds)

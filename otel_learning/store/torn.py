@@ -27,6 +27,8 @@ logger = logging.getLogger("otel_learning")
 _CORRUPT: Final = re.compile(
     r"computed checksum (\d+) does not match stored checksum (\d+) in block at location (\d+)"
 )
+KEPT: Final = ".torn-"
+"""What the name of a block that was kept has behind the store's."""
 _CHECKSUM: Final = struct.Struct("<Q")
 _HEADERS_BYTES: Final = 3 * 4096
 _BLOCK_BYTES: Final = 262_144
@@ -67,7 +69,7 @@ def mend(path: Path, error: BaseException) -> bool:
 
 
 def _keep(path: Path, block: bytes, location: int) -> Path:
-    kept = path.with_name(f"{path.name}.torn-{location}-{time.time_ns()}")
+    kept = path.with_name(f"{path.name}{KEPT}{location}-{time.time_ns()}")
     descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(block)

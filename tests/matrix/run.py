@@ -22,7 +22,13 @@ from tests.matrix.legs import LEGS, Leg
 
 ROOT: Final = Path(__file__).parents[2]
 HOME: Final = ROOT / ".venv-matrix"
-TESTS: Final = ("tests/contract", "tests/durability")
+TESTS: Final = (
+    "tests/contract",
+    "tests/durability",
+    "tests/schema",
+    "tests/store",
+    "tests/lifecycle",
+)
 
 
 def interpreter(version: str) -> str | None:
