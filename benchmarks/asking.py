@@ -90,7 +90,7 @@ def queries(
     return found
 
 
-def one_execution(path: Path, limit: float | None) -> list[Asked]:
+def one_execution(path: Path, limit: float | None, prefix: str = "") -> list[Asked]:
     """One execution by its task and by its trace, over an open snapshot; always another one."""
     with duckdb.connect(str(path), read_only=True) as con:
         ids = con.execute(
@@ -114,7 +114,7 @@ def one_execution(path: Path, limit: float | None) -> list[Asked]:
                 times.append((time.perf_counter() - start) * 1e3)
                 if not answer:
                     raise RuntimeError(f"{name} does not find {task} {trace}")
-            found.append(Asked(name, "1", times[1:], limit))
+            found.append(Asked(prefix + name, "1", times[1:], limit))
     return found
 
 

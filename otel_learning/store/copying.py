@@ -25,7 +25,8 @@ _DRAFTS: Final = ".draft-"
 _STALE_SECONDS: Final = 6 * 3600.0
 _SPARE_BYTES: Final = 16 * 1024 * 1024
 """Left free beside a copy: the application goes on to write."""
-_ORDERED: Final = "started_at"
+_ORDERED: Final = ("started_at", "key")
+"""Columns by which a table's rows are laid down: row groups of other times or keys are skipped."""
 
 Failpoint = Callable[[str], None]
 
@@ -144,7 +145,8 @@ def copy_attached(con: duckdb.DuckDBPyConnection, draft: Path) -> dict[str, int]
     )
     con.execute("COPY FROM DATABASE store TO draft (SCHEMA)")
     for table, columns in tables(con, "store").items():
-        order = f" ORDER BY {_ORDERED}" if _ORDERED in columns else ""
+        column = next((name for name in _ORDERED if name in columns), None)
+        order = f" ORDER BY {column}" if column else ""
         con.execute(f"INSERT INTO draft.{table} FROM store.{table}{order}")
     rows = counts(con, "store")
     if counts(con, "draft") != rows:
