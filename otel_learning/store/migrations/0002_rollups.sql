@@ -75,8 +75,8 @@ GROUP BY ALL;
 CREATE VIEW live_solutions AS
 SELECT
     day, solution_summary,
-    list_sort(list(DISTINCT repo) FILTER (repo IS NOT NULL)) AS repos,
-    list_sort(list(DISTINCT task_type) FILTER (task_type IS NOT NULL)) AS task_types,
+    list_sort(list_distinct(list(repo) FILTER (repo IS NOT NULL))) AS repos,
+    list_sort(list_distinct(list(task_type) FILTER (task_type IS NOT NULL))) AS task_types,
     count(*) AS executions,
     count(*) FILTER (success) AS successes,
     count(success) AS outcomes_known,
