@@ -28,6 +28,7 @@ from asking import Asked
 from tables import number, table
 
 from otel_learning.store import segments
+from otel_learning.store.compaction import compact
 from otel_learning.store.drain import Drainer
 from otel_learning.store.spool import Spool
 
@@ -63,7 +64,10 @@ def ask(path: Path) -> list[Asked]:
     filling.say(f"rolled up in {time.perf_counter() - start:.1f} s; dashboards, ad hoc, look-ups")
     found += asking.queries(path, asking.DASHBOARDS, asking.DASHBOARD_MS, "rolled up: ")
     found += asking.queries(path, asking.AD_HOC, asking.AD_HOC_MS, "ad hoc, 30 days: ")
-    return found + asking.one_execution(path, asking.ONE_MS)
+    found += asking.one_execution(path, asking.ONE_MS)
+    filling.say("compacting")
+    compact(path, 60.0)
+    return found + asking.one_execution(path, asking.ONE_MS, "compacted: ")
 
 
 def ingest_beside_empty(path: Path, folder: Path, observations: int) -> list[tuple[float, float]]:

@@ -75,8 +75,8 @@ GROUP BY ALL;
 CREATE VIEW live_solutions AS
 SELECT
     day, solution_summary,
-    list_sort(list(DISTINCT repo) FILTER (repo IS NOT NULL)) AS repos,
-    list_sort(list(DISTINCT task_type) FILTER (task_type IS NOT NULL)) AS task_types,
+    list_sort(list_distinct(list(repo) FILTER (repo IS NOT NULL))) AS repos,
+    list_sort(list_distinct(list(task_type) FILTER (task_type IS NOT NULL))) AS task_types,
     count(*) AS executions,
     count(*) FILTER (success) AS successes,
     count(success) AS outcomes_known,
@@ -127,24 +127,34 @@ FROM (
     FROM live_pools
 );
 
+-- The lists are put together from single values: lists of lists cost several times as much.
 CREATE OR REPLACE VIEW solution_patterns AS
-SELECT
-    solution_summary,
-    list_sort(list_distinct(flatten(list(repos) FILTER (repos IS NOT NULL)))) AS repos,
-    list_sort(list_distinct(flatten(list(task_types) FILTER (task_types IS NOT NULL))))
-        AS task_types,
-    CAST(sum(executions) AS BIGINT) AS executions,
-    CAST(sum(successes) AS BIGINT) AS successes,
-    sum(successes) / nullif(sum(outcomes_known), 0) AS success_rate,
-    sum(quality_sum) / nullif(sum(quality_count), 0) AS avg_quality,
-    min(first_seen) AS first_seen,
-    max(last_seen) AS last_seen
-FROM (
+WITH parts AS (
     FROM rolled_solutions WHERE day NOT IN (SELECT day FROM live_days)
     UNION ALL
     FROM live_solutions
+), sums AS (
+    SELECT
+        solution_summary,
+        CAST(sum(executions) AS BIGINT) AS executions,
+        CAST(sum(successes) AS BIGINT) AS successes,
+        sum(successes) / nullif(sum(outcomes_known), 0) AS success_rate,
+        sum(quality_sum) / nullif(sum(quality_count), 0) AS avg_quality,
+        min(first_seen) AS first_seen,
+        max(last_seen) AS last_seen
+    FROM parts GROUP BY solution_summary
+), used AS (
+    SELECT solution_summary, list(repo ORDER BY repo) AS repos
+    FROM (SELECT DISTINCT solution_summary, unnest(repos) AS repo FROM parts)
+    GROUP BY solution_summary
+), kinds AS (
+    SELECT solution_summary, list(task_type ORDER BY task_type) AS task_types
+    FROM (SELECT DISTINCT solution_summary, unnest(task_types) AS task_type FROM parts)
+    GROUP BY solution_summary
 )
-GROUP BY solution_summary;
+SELECT solution_summary, repos, task_types,
+    executions, successes, success_rate, avg_quality, first_seen, last_seen
+FROM sums LEFT JOIN used USING (solution_summary) LEFT JOIN kinds USING (solution_summary);
 
 CREATE VIEW routing_statistics AS
 SELECT * REPLACE (nullif(day, DATE '1970-01-01') AS day)
