@@ -125,7 +125,7 @@ def downgrade(con: duckdb.DuckDBPyConnection, path: str, version: int) -> list[M
     steps = to_take_back(applied(con), path, version)
     for step in steps:
         with transaction(con):
-            for statement in statements(step.back or ""):
+            for statement in statements(con, step.back or ""):
                 con.execute(statement)
             con.execute("DELETE FROM schema_migrations WHERE version = ?", [step.version])
     return steps
@@ -161,17 +161,19 @@ def applied(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
     return {int(version): str(checksum) for version, checksum in rows}
 
 
-def statements(sql: str) -> Iterable[str]:
-    """The statements of a step, one by one: DuckDB binds all of a text before it runs any."""
-    import duckdb
+def statements(con: duckdb.DuckDBPyConnection, sql: str) -> Iterable[str]:
+    """The statements of a step, one by one: DuckDB binds all of a text before it runs any.
 
-    return [statement.query for statement in duckdb.extract_statements(sql)]
+    Of this connection: the module's own function opens one more, whose threads stay for good and
+    end a forked child with an abort.
+    """
+    return [statement.query for statement in con.extract_statements(sql)]
 
 
 def _take(con: duckdb.DuckDBPyConnection, step: Migration) -> None:
     with transaction(con):
         con.execute(_BOOKKEEPING)
-        for statement in statements(step.sql):
+        for statement in statements(con, step.sql):
             con.execute(statement)
         con.execute(
             "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)",
