@@ -26,6 +26,9 @@ from otel_learning.store.ledger import hash_key
 if TYPE_CHECKING:
     import duckdb
 
+COMPACTED_SHARE: Final = 0.2
+"""The file is rewritten when so much of it has gone: nobody can read it meanwhile, and what comes
+next uses the space that is left."""
 TIMEOUT_SECONDS: Final = 60.0
 _HASHED_AT_ONCE: Final = 100_000
 _BYTES_PER_ROW: Final = 500
@@ -84,6 +87,7 @@ def archive(
             schema.upgrade(con, str(path))
             archive_files.remove_orphans(con, path, timeout_seconds)
             try:
+                total = _count(con)
                 months = _choose(con, datetime.now(UTC) - timedelta(days=days), done)
                 if not delete:
                     copying.need_room(path.parent, done.executions * _BYTES_PER_ROW)
@@ -93,7 +97,7 @@ def archive(
                 _take_out(con, written, done)
             except OSError as error:
                 raise StoreError(f"the store {path} could not be archived: {error}") from error
-        if done.executions:
+        if done.executions and done.executions >= COMPACTED_SHARE * total:
             # Without room for a second copy the space is used again by what comes next.
             with contextlib.suppress(copying.DiskFullError):
                 compaction.rewrite(path, timeout_seconds)
@@ -101,12 +105,8 @@ def archive(
     return done
 
 
-def count_beyond(con: duckdb.DuckDBPyConnection, days: float) -> int:
-    """Settled executions that started more than `days` ago."""
-    row = lease.one(
-        con, "SELECT count(*) FROM settled_executions WHERE started_at < ?",
-        [datetime.now(UTC) - timedelta(days=days)],
-    )  # fmt: skip
+def _count(con: duckdb.DuckDBPyConnection) -> int:
+    row = lease.one(con, "SELECT count(*) FROM settled_executions")
     return int(row[0]) if row else 0
 
 

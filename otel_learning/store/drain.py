@@ -20,7 +20,7 @@ from otel_learning.errors import StoreError
 from otel_learning.observation import Observation
 from otel_learning.store import ancestry, forgotten, lease, rollups, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
-from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
+from otel_learning.store.breath import DRAIN_BREATH_SECONDS, DRAIN_WAIT_SECONDS, Breather
 from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Ledger
 from otel_learning.store.merge import Merger
@@ -118,7 +118,7 @@ class Drainer:
         self._ledger = Ledger(path, self._settings.fsync)
         self._housekept = 0.0
         self._retention_counted = False
-        self._breathe = Breather(DRAIN_BREATH_SECONDS)
+        self._breathe = Breather(DRAIN_BREATH_SECONDS, DRAIN_WAIT_SECONDS)
         self._merger = Merger(
             self._ledger, self._settings.correlation_window_seconds, self._breathe
         )
@@ -178,6 +178,7 @@ class Drainer:
         self, con: duckdb.DuckDBPyConnection, report: DrainReport, work_seconds: float | None
     ) -> None:
         until = None if work_seconds is None else time.monotonic() + work_seconds
+        self._breathe.begin()
         waiting = self.spool.list()
         report.unknown_format = sum(1 for s in waiting if s.format > segments.FORMAT)
         waiting = [s for s in waiting if s.format <= segments.FORMAT]
