@@ -135,6 +135,8 @@ def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
     program = (
         "import os, signal, threading\n"
         "from otel_learning.cli.main import run\n"
+        # A shell's background job, as a runner may be one, begins with the signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "run()"
     )
