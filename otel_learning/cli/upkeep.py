@@ -67,16 +67,16 @@ def restore(
     from otel_learning.cli.options import settings_in_force
     from otel_learning.cli.output import print_json, print_pairs
     from otel_learning.cli.progress import spinner
-    from otel_learning.store import backup as backups
+    from otel_learning.store import restore as restoring
     from otel_learning.store.drain import DrainSettings
 
     chosen = settings_in_force(db)
     path = chosen.path.expanduser().resolve()
-    executions = backups.examine(source.expanduser().resolve())
+    executions = restoring.examine(source.expanduser().resolve())
     if path.exists():
         confirm(f"put {source} ({executions} executions) in the place of {path}?", yes)
     with spinner("copying the backup"):
-        done = backups.restore(path, source, settings=DrainSettings.of(chosen))
+        done = restoring.restore(path, source, settings=DrainSettings.of(chosen))
     if done.other_key:
         say(
             "note: the backup brought another key for user ids; start applications anew, so that "

@@ -21,6 +21,7 @@ from otel_learning.store import archive_files, compaction, copying, lease, rollu
 from otel_learning.store.archive_files import KINDS, parquet
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.ledger import hash_key
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _write(
             raise archive_files.ArchiveError(
                 f"not all {kind} were written", "nothing was deleted; try it again"
             )
-    copying.failpoint("archive: all written")
+    failpoint("archive: all written")
     return named
 
 
@@ -220,9 +221,9 @@ def _take_out(con: duckdb.DuckDBPyConnection, written: list[_Named], done: Archi
         "UNION SELECT day FROM open_executions)"
     )
     con.execute("DROP TABLE chosen")
-    copying.failpoint("archive: before commit")
+    failpoint("archive: before commit")
     con.execute("COMMIT")
-    copying.failpoint("archive: committed")
+    failpoint("archive: committed")
 
 
 def show(con: duckdb.DuckDBPyConnection) -> None:

@@ -14,6 +14,7 @@ from otel_learning.store import copying, lease
 from otel_learning.store.backup import stores_beside
 from otel_learning.store.copying import beside
 from otel_learning.store.erasure import CONCERNED
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.forgotten import Id
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def write(con: duckdb.DuckDBPyConnection, relation: str, file: Path) -> Contents
         con.execute(
             f"COPY (FROM {relation}) TO {lease.quoted(draft)} (FORMAT parquet, COMPRESSION zstd)"
         )
-        copying.failpoint("archive: written")
+        failpoint("archive: written")
         draft.chmod(0o600)
         _sync(draft)
         written, read = contents(con, relation), contents(con, parquet(draft))
@@ -65,7 +66,7 @@ def write(con: duckdb.DuckDBPyConnection, relation: str, file: Path) -> Contents
                 f"the archive file {file} does not read back as it was written",
                 "nothing was deleted; try it again, and check the disk",
             )
-        copying.failpoint("archive: verified")
+        failpoint("archive: verified")
         draft.rename(file)
         _sync(file.parent)
     finally:
@@ -111,7 +112,7 @@ def erase_archived(con: duckdb.DuckDBPyConnection, wanted: set[Id]) -> tuple[int
         if lost and lost[0]:
             kept = f"(FROM {parquet(file)} WHERE execution_id NOT IN (FROM archived))"
             now = write(con, kept, file)
-            copying.failpoint("forget: archive replaced")
+            failpoint("forget: archive replaced")
             touched += 1
             gone[kind] += int(lost[0])
         elif _rows_named(con, file):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from otel_learning.store import copying, lease
+from otel_learning.store.failpoints import failpoint
 
 TIMEOUT_SECONDS: Final = 30.0
 
@@ -45,9 +46,9 @@ def rewrite(path: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> Compaction:
     copying.need_room(path.parent, before)
     with copying.draft_folder(path) as folder:
         draft = folder / path.name
-        copying.failpoint("compaction: begun")
+        failpoint("compaction: begun")
         rows = copying.copy_store(path, draft, timeout_seconds)
-        copying.failpoint("compaction: copied")
+        failpoint("compaction: copied")
         draft.rename(path)
-    copying.failpoint("compaction: in place")
+    failpoint("compaction: in place")
     return Compaction(before, path.stat().st_size, rows)

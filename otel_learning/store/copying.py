@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,16 +31,6 @@ ORDERED: Final = "started_at"
 _BY_KEY: Final = "execution_keys"
 """Laid down by its keys, so that all but one row group is skipped. Not the ledger's: a drain asks
 for keys from everywhere, and the numbers beside them would no longer compress."""
-
-Failpoint = Callable[[str], None]
-
-
-def _no_failpoint(_: str) -> None:
-    return None
-
-
-failpoint: Failpoint = _no_failpoint
-"""Called with a name at every step that a kill may fall on; tests put a kill there."""
 
 
 class DiskFullError(OtelLearningError):

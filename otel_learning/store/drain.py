@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from otel_learning.observation import Observation
 from otel_learning.store import ancestry, forgotten, lease, rollups, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
 from otel_learning.store.breath import DRAIN_BREATH_SECONDS, DRAIN_WAIT_SECONDS, Breather
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.handover import Handover
 from otel_learning.store.ledger import Ledger
 from otel_learning.store.merge import Merger
@@ -38,16 +38,6 @@ TRANSACTION_OBSERVATIONS: Final = 10_000
 MORE_BYTES: Final = 1024 * 1024
 """What must have come during a drain, some 2,000 observations, to go in with it."""
 HOUSEKEEPING_SECONDS: Final = 60.0
-
-Failpoint = Callable[[str], None]
-
-
-def _no_failpoint(_: str) -> None:
-    return None
-
-
-failpoint: Failpoint = _no_failpoint
-"""Called with a name at every step that a kill may fall on; tests put a kill there."""
 
 
 @dataclass(frozen=True)

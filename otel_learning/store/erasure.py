@@ -13,8 +13,9 @@ import pyarrow as pa
 from otel_learning.assembly.assemble import execution_id
 from otel_learning.assembly.correlation import correlate
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, copying, rollups
+from otel_learning.store import ancestry, rollups
 from otel_learning.store.day_keys import day_key, delete_days
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.forgotten import Id, ids_of, recogniser
 from otel_learning.store.ledger import Ledger, hash_key, keys_in
 from otel_learning.store.ledger_files import LedgerFiles
@@ -216,7 +217,7 @@ def _rewrite_ledger(
             con.execute("DELETE FROM ledger WHERE file = ?", [file])
             continue
         name, size = files.write(first, last, kept)
-        copying.failpoint("forget: ledger written")
+        failpoint("forget: ledger written")
         con.execute(
             "UPDATE ledger SET file = ?, size_bytes = ?, observations = ? WHERE file = ?",
             [name, size, len(kept), file],

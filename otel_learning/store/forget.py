@@ -22,6 +22,7 @@ from otel_learning.store.backup import FOLDER, stores_beside
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings
 from otel_learning.store.erasure import Erased, erase, sweep
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.forgotten import Id, ids_of
 from otel_learning.store.spool import Spool
 
@@ -146,20 +147,20 @@ def _erase_from(
         something = erased.executions or erased.observations or erased.feedback
         if something:
             con.execute("INSERT INTO forgotten VALUES (?, '', '', now())", [forgotten.DUE])
-        copying.failpoint("forget: before commit")
+        failpoint("forget: before commit")
         con.execute("COMMIT")
-        copying.failpoint("forget: committed")
+        failpoint("forget: committed")
         sweep(con, store)
         row = lease.one(con, "SELECT count(*) FROM forgotten WHERE kind = ?", [forgotten.DUE])
         due = bool(row and row[0])
-    copying.failpoint("forget: swept")
+    failpoint("forget: swept")
     if due:
         # Deleted rows stay in the file as bytes until it is written anew.
         compaction.rewrite(store, timeout_seconds)
         with lease.connection(store, timeout_seconds) as con:
             con.execute("DELETE FROM forgotten WHERE kind = ?", [forgotten.DUE])
             con.execute("FORCE CHECKPOINT")
-        copying.failpoint("forget: compacted")
+        failpoint("forget: compacted")
     return erased
 
 
@@ -182,7 +183,7 @@ def _erase_from_spool(path: Path, ids: set[Id]) -> int:
         if len(kept) < len(contents.observations):
             count += len(contents.observations) - len(kept)
             spool.replace(segment, segments.encode(kept, contents.notes))
-            copying.failpoint("forget: segment replaced")
+            failpoint("forget: segment replaced")
     return count
 
 

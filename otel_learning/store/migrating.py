@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_learning.errors import StoreError, StoreMissingError
 from otel_learning.store import copying, lease, schema
-from otel_learning.store.backup import FOLDER, carry_over, copy_ledger, known_of, new_generation
+from otel_learning.store.backup import FOLDER, copy_ledger
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import ensure_store
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.ledger_files import LedgerFiles
+from otel_learning.store.restore import carry_over, known_of, new_generation
 from otel_learning.store.spool import Spool
 from otel_learning.store.validation import Check, validate
 
@@ -26,16 +28,6 @@ if TYPE_CHECKING:
     import duckdb
 
 TIMEOUT_SECONDS: Final = 30.0
-
-Failpoint = Callable[[str], None]
-
-
-def _no_failpoint(_: str) -> None:
-    return None
-
-
-failpoint: Failpoint = _no_failpoint
-"""Called with a name at every step that a kill may fall on; tests put a kill there."""
 
 
 @dataclass(frozen=True, slots=True)

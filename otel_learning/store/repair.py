@@ -28,6 +28,7 @@ from otel_learning.store import (
     day_keys,
     forgotten,
     lease,
+    restore,
     rollups,
     salvage,
     schema,
@@ -36,6 +37,7 @@ from otel_learning.store import (
 from otel_learning.store.breath import DRAIN_BREATH_SECONDS, Breather
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings, ensure_store
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.ledger import Ledger
 from otel_learning.store.ledger_files import LedgerFiles
 from otel_learning.store.merge import Merger
@@ -138,24 +140,24 @@ def _rebuild(path: Path, settings: DrainSettings, timeout_seconds: float, done: 
     with copying.draft_folder(path) as folder:
         # Under another name the file has no log beside it.
         bare = folder / "damaged.duckdb"
-        backup.link(path, bare)
+        restore.link(path, bare)
         draft = folder / path.name
         _fill(path, bare, draft, timeout_seconds, done)
         lease.private_directory(beside(draft, ".ledger"))
         for file in _ledger_files(path):
             target = beside(draft, ".ledger") / file.name
             if not target.exists():
-                backup.link(file, target)
+                restore.link(file, target)
         done.executions_rebuilt = _replay(draft, settings, timeout_seconds)
         copying.fold_in_wal(draft, timeout_seconds)
-        copying.failpoint("repair: rebuilt")
+        failpoint("repair: rebuilt")
         wal = beside(path, ".wal")
-        kept = backup.keep_aside(path, backup.DAMAGED, with_wal=False)
+        kept = restore.keep_aside(path, backup.DAMAGED, with_wal=False)
         done.kept.append(str(kept))
-        copying.failpoint("repair: kept aside")
-        backup.bring_ledger(draft, path)
+        failpoint("repair: kept aside")
+        restore.bring_ledger(draft, path)
         draft.rename(path)
-        copying.failpoint("repair: in place")
+        failpoint("repair: in place")
         # A kill before this leaves a log that does not match, which the next repair sets aside.
         if wal.exists():
             aside = beside(path, f".wal.broken-{copying.stamp()}")
@@ -218,7 +220,7 @@ def _replay(draft: Path, settings: DrainSettings, timeout_seconds: float) -> int
             left, _ = forgotten.without(con, observations, settings.correlation_window_seconds)
             merger.merge(con, left)
             con.execute("COMMIT")
-        backup.new_generation(con)
+        restore.new_generation(con)
         day_keys.rebuild(con)
         rollups.begin_anew(con)
         return _count(con) - before
@@ -283,7 +285,7 @@ def _salvage_segments(path: Path, done: Repaired) -> list[Segment]:
                 _give_up(file, done)
                 continue
             spool.write(segments.encode(whole))
-            copying.failpoint("repair: segment recovered")
+            failpoint("repair: segment recovered")
             aside = spool.folder / "recovered" / file.name
             lease.private_directory(aside.parent)
             file.rename(aside)

@@ -9,12 +9,14 @@ fast.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from otel_learning.store.day_keys import UNKNOWN_DAY
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.transaction import transaction
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ MARK_SECONDS: Final = 5.0
 """A mark is not renewed more often: under load there is a drain every second."""
 REFRESH_SECONDS: Final = 0.1
 """How long one drain rolls up; what is left is computed live until the next ones get to it."""
-UNKNOWN_DAY: Final = 0
-"""The day of executions whose start is not known, in days since 1970."""
 ROLLUPS: Final = {
     "rolled_tiers": "live_tiers", "rolled_pools": "live_pools",
     "rolled_solutions": "live_solutions", "rolled_routes": "live_routes",
@@ -38,29 +38,17 @@ _KEYS: Final = frozenset(
     ("day", "hour", "environment", "repo", "task_type", "model_tier", "requested_model",
      "pool_type", "swarm_topology", "solution_summary")
 )  # fmt: skip
-_EPOCH: Final = date(1970, 1, 1)
 _DAY_NS: Final = 86_400 * 10**9
 
 
-Failpoint = Callable[[str], None]
-
-
-def _no_failpoint(_: str) -> None:
-    return None
-
-
-failpoint: Failpoint = _no_failpoint
-"""Called with a name at every step that a kill may fall on; tests put a kill there."""
-
-
 def day_of(started_ns: int | None) -> int:
-    """The UTC day of a time, in days since 1970."""
-    return UNKNOWN_DAY if started_ns is None else started_ns // _DAY_NS
+    """The UTC day of a time, in days since UNKNOWN_DAY, which is that of an unknown one."""
+    return 0 if started_ns is None else started_ns // _DAY_NS
 
 
 def mark_days(con: duckdb.DuckDBPyConnection, days: Iterable[int | date]) -> None:
     """Notes that rows of these days have changed; in the transaction that changes them."""
-    chosen = {_EPOCH + timedelta(d) if isinstance(d, int) else d for d in days}
+    chosen = {UNKNOWN_DAY + timedelta(d) if isinstance(d, int) else d for d in days}
     if not chosen:
         return
     marked = con.execute("SELECT day, epoch(now() - changed_at) FROM changed_days").fetchall()
@@ -107,8 +95,8 @@ def roll_up(con: duckdb.DuckDBPyConnection, day: date) -> None:
             con.execute(f"INSERT INTO {table} SELECT * FROM {view} WHERE day = ?", [day])
         con.execute("DELETE FROM rolled_days WHERE day = ?", [day])
         con.execute(
-            "INSERT INTO rolled_days SELECT day, now(), count(*) FROM settled_executions "
-            "WHERE day = ? GROUP BY day", [day],
+            "INSERT INTO rolled_days SELECT DISTINCT day, now() FROM settled_executions "
+            "WHERE day = ?", [day],
         )  # fmt: skip
         con.execute("DELETE FROM changed_days WHERE day = ?", [day])
         failpoint("roll up: before commit")

@@ -14,13 +14,13 @@ import re
 import secrets
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from otel_learning.errors import StoreError
 from otel_learning.store import segments
+from otel_learning.store.failpoints import failpoint
 from otel_learning.store.lease import private_directory
 
 _NAME: Final = re.compile(r"^v(\d+)-(\d{20})-(\d+)-(\d+)-([0-9a-f]{8})\.json$")
@@ -29,17 +29,6 @@ _STALE_DRAFT_SECONDS: Final = 3600.0
 _FOOTER: Final = b"otel_learning:"
 """Ends every segment, with a checksum: Arrow would follow damaged offsets out of its memory."""
 _FOOTER_BYTES: Final = len(_FOOTER) + 8
-
-
-Failpoint = Callable[[str], None]
-
-
-def _no_failpoint(_: str) -> None:
-    return None
-
-
-failpoint: Failpoint = _no_failpoint
-"""Called with a name at every step of a write that a kill may fall on; tests put a kill there."""
 
 
 @dataclass(frozen=True, slots=True)

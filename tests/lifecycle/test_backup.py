@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from otel_learning import LearningDatabase, LearningSpanExporter
-from otel_learning.store.backup import back_up, restore
+from otel_learning.store.backup import back_up
+from otel_learning.store.restore import restore
 from tests.command_line import cli_in
 from tests.durability import harness
 from tests.lifecycle import stores

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from otel_learning import FeedbackRecord, LearningDatabase, LearningSpanExporter
-from otel_learning.store import copying, lease
-from otel_learning.store.backup import back_up, restore
+from otel_learning.store import failpoints, lease
+from otel_learning.store.backup import back_up
 from otel_learning.store.forget import forget
 from otel_learning.store.ledger_files import unpack
+from otel_learning.store.restore import restore
 from tests.command_line import cli_in
 from tests.durability import harness
 from tests.lifecycle import stores
@@ -220,7 +221,7 @@ def test_what_comes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         if point == "forget: swept" and not harness.segments_of(path):
             feeder.export([*_task(CANARY, "u", "s"), *_task("other", "u", "s")])
 
-    monkeypatch.setattr(copying, "failpoint", export)
+    monkeypatch.setattr(failpoints, "hook", export)
     done = forget(path, {("task_id", CANARY)})
     feeder.shutdown()
     assert done.observations == 5

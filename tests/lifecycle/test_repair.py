@@ -99,12 +99,12 @@ def _with_log(path: Path) -> bytes:
         "import os, sys\n"
         "from pathlib import Path\n"
         "from otel_learning import LearningSpanExporter\n"
-        "from otel_learning.store import drain\n"
+        "from otel_learning.store import drain, failpoints\n"
         "from tests.durability import harness\n"
         "path = Path(sys.argv[1])\n"
         "feeder = LearningSpanExporter(path=path, drain='off')\n"
         "feeder.export(harness.tasks('b', 0, 10))\n"
-        "drain.failpoint = lambda point: point == 'drain: unlinked' and os.kill(os.getpid(), 9)\n"
+        "failpoints.hook = lambda point: point == 'drain: unlinked' and os.kill(os.getpid(), 9)\n"
         "drain.Drainer(path).drain(5)\n"
     )
     done = subprocess.run(

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from otel_learning.store import migrating
+from otel_learning.store import failpoints, migrating
 
 path, point, way = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
@@ -17,7 +17,7 @@ def die(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-migrating.failpoint = die
+failpoints.hook = die
 if way == "up":
     migrating.upgrade(path)
 elif way == "down":

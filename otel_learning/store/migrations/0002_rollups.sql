@@ -24,8 +24,8 @@ SELECT DISTINCT key, day FROM (
 -- Days whose rows are no longer what was rolled up; their part of each rollup is computed live.
 CREATE TABLE changed_days (day DATE, changed_at TIMESTAMPTZ);
 INSERT INTO changed_days SELECT DISTINCT day, now() FROM settled_executions;
--- Days that are rolled up, and of how many executions.
-CREATE TABLE rolled_days (day DATE, rolled_at TIMESTAMPTZ, executions BIGINT);
+-- Days that are rolled up.
+CREATE TABLE rolled_days (day DATE, rolled_at TIMESTAMPTZ);
 
 CREATE VIEW live_days AS
 SELECT day FROM changed_days UNION SELECT day FROM open_executions;

@@ -14,7 +14,7 @@ from pathlib import Path
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from otel_learning import LearningSpanExporter
-from otel_learning.store import drain, rollups, spool
+from otel_learning.store import failpoints, rollups
 from tests.durability.harness import call_attributes, number_of, span, tasks
 
 path, point, passing = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -29,10 +29,8 @@ def die(name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-drain.failpoint = die
-rollups.failpoint = die
+failpoints.hook = die
 rollups.QUIET_SECONDS = 0.2  # type: ignore[misc]
-spool.failpoint = die
 exporter = LearningSpanExporter(path=path, settle_after=0.2, drain="on")
 # Incomplete from the start: its root never comes, so it is settled when it has been quiet.
 orphan = span(number_of("orphan"), 2, call_attributes(), parent=1, name="chat")

@@ -10,7 +10,7 @@ from pathlib import Path
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from otel_learning import LearningSpanExporter
-from otel_learning.store import drain
+from otel_learning.store import failpoints
 from tests.durability.harness import task
 
 path, name, seconds, pause = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
@@ -22,7 +22,7 @@ def count(point: str) -> None:
     drains += point == "drain: after commit"
 
 
-drain.failpoint = count
+failpoints.hook = count
 exporter = LearningSpanExporter(path=path)
 until = time.monotonic() + seconds
 number = slowest = 0.0

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from otel_learning.cli.main import run
-from otel_learning.store import copying
+from otel_learning.store import failpoints
 
 point, passing = sys.argv[1], int(sys.argv[2])
 seen = 0
@@ -21,6 +21,6 @@ def die(name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-copying.failpoint = die
+failpoints.hook = die
 sys.argv[1:] = sys.argv[3:]
 run()
