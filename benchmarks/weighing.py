@@ -19,7 +19,10 @@ TEXT, LEDGER = "executions: texts", "ledger: its keys"
 def bytes_by_group(path: Path, folder: Path) -> dict[str, float]:
     """Bytes per execution of each group of columns, copied into a compacted file of its own."""
     ids, texts, attempt_ids = ", ".join(IDS), ", ".join(TEXTS), ", ".join(ATTEMPT_IDS)
-    rolled = ("rolled_tiers", "rolled_pools", "rolled_solutions", "rolled_routes", "rolled_days")
+    rolled = (
+        "rolled_tiers", "rolled_pools", "rolled_solutions", "rolled_routes", "rolled_days",
+        "rolled_solution_months",
+    )  # fmt: skip
     groups = {
         "executions: ids": [f"SELECT {ids} FROM store.settled_executions"],
         FIGURES: [f"SELECT * EXCLUDE ({ids}, {texts}) FROM store.settled_executions"],
@@ -29,7 +32,7 @@ def bytes_by_group(path: Path, folder: Path) -> dict[str, float]:
         "days by task and trace": ["FROM store.execution_keys"],
         "feedback": ["FROM store.feedback"],
         "rollups": [f"FROM store.{table}" for table in rolled],
-        LEDGER: ["FROM store.ledger_keys", "FROM store.ledger"],
+        LEDGER: ["FROM store.ledger_keys", "FROM store.expired_keys", "FROM store.ledger"],
     }
     sizes = {}
     with duckdb.connect() as con:

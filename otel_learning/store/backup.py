@@ -21,6 +21,7 @@ from otel_learning.errors import (
 from otel_learning.store import copying, lease, schema
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import Drainer, DrainSettings
+from otel_learning.store.expired import filter_files
 from otel_learning.store.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -120,9 +121,10 @@ def _place(draft: Path, destination: Path) -> None:
 
 
 def copy_ledger(source: Path, target: Path, timeout_seconds: float) -> None:
-    """Copies the ledger files that the store's table names; the others are about to go."""
+    """Copies the ledger files that the store's tables name; the others are about to go."""
     with lease.attached(source, timeout_seconds) as con:
         names = [str(name) for (name,) in con.execute("SELECT file FROM store.ledger").fetchall()]
+        names += filter_files(con, "store")
     if names:
         lease.private_directory(beside(target, ".ledger"))
     for name in names:

@@ -64,6 +64,17 @@ def delete_days(con: duckdb.DuckDBPyConnection, keys: Iterable[int]) -> None:
         con.unregister("gone_days")
 
 
+def lay_down(con: duckdb.DuckDBPyConnection, day: date) -> None:
+    """Lays the keys of a day down in order, so that a look-up reads one block of them."""
+    con.execute(
+        "CREATE TEMP TABLE laid AS SELECT DISTINCT key, day FROM execution_keys WHERE day = ?",
+        [day],
+    )
+    con.execute("DELETE FROM execution_keys WHERE day = ?", [day])
+    con.execute("INSERT INTO execution_keys FROM laid ORDER BY key")
+    con.execute("DROP TABLE laid")
+
+
 def rebuild(con: duckdb.DuckDBPyConnection) -> None:
     """Makes all keys anew from the executions."""
     con.execute("DELETE FROM execution_keys")

@@ -340,6 +340,8 @@ class Drainer:
     def _keep_house(self, con: duckdb.DuckDBPyConnection) -> None:
         """Lets go of what has had its time: once a minute, or when it has become much."""
         rested = time.monotonic() - self._housekept < HOUSEKEEPING_SECONDS and self._housekept
+        if self._ledger.lags:
+            self._ledger.retire(con)
         if rested and not self._ledger.crumbles:
             return
         self._housekept = time.monotonic()
@@ -348,6 +350,8 @@ class Drainer:
             self._ledger.prune(con, self._settings.ledger_window_seconds)
             ancestry.prune(con, self._settings.settle_after_seconds)
             forgotten.prune(con, self._settings.ledger_window_seconds)
+        if not self._ledger.lags:
+            self._ledger.retire(con)
         self._ledger.sweep(con)
         self.spool.sweep()
 

@@ -15,6 +15,7 @@ from otel_learning.assembly.correlation import correlate
 from otel_learning.observation import Observation
 from otel_learning.store import ancestry, rollups
 from otel_learning.store.day_keys import day_key, delete_days
+from otel_learning.store.expired import ExpiredKeys
 from otel_learning.store.failpoints import failpoint
 from otel_learning.store.forgotten import Id, ids_of, recogniser
 from otel_learning.store.ledger import Ledger, hash_key, keys_in
@@ -64,7 +65,7 @@ def erase(
     keys = _in_ledger(con, path, wanted, gone, window_seconds, done)
     _delete_rows(con, gone, done)
     _rewrite_ledger(con, path, keys, done)
-    _delete_keys(con, done.ids)
+    _delete_keys(con, path, done.ids)
     con.execute("UPDATE generations SET generation = ?", [secrets.randbits(62)])
     return done
 
@@ -224,7 +225,7 @@ def _rewrite_ledger(
         )
 
 
-def _delete_keys(con: duckdb.DuckDBPyConnection, ids: set[Id]) -> None:
+def _delete_keys(con: duckdb.DuckDBPyConnection, path: Path, ids: set[Id]) -> None:
     hashes = [
         hash_key(f"{kind.removesuffix('_id')}|{value}")
         for kind, value in ids
@@ -240,6 +241,9 @@ def _delete_keys(con: duckdb.DuckDBPyConnection, ids: set[Id]) -> None:
     )
     con.register("gone_keys", pa.table({"key": pa.array(hashes, pa.uint64())}))
     con.execute("DELETE FROM ledger_keys WHERE key IN (SELECT key FROM gone_keys)")
+    if _deleted(con, "DELETE FROM expired_keys WHERE key IN (SELECT key FROM gone_keys)"):
+        # The filter cannot forget: whoever has it could ask whether an id was ever in it.
+        ExpiredKeys(LedgerFiles(path).folder).begin_anew(con)
     con.unregister("gone_keys")
 
 

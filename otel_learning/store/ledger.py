@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from otel_learning.observation import Observation
 from otel_learning.store import lease
+from otel_learning.store.expired import ExpiredKeys, filter_files
 from otel_learning.store.ledger_files import LedgerFiles
 
 if TYPE_CHECKING:
@@ -112,10 +113,21 @@ class Ledger:
 
     def __init__(self, store: Path, fsync: bool = False) -> None:
         self._files = LedgerFiles(store, fsync)
+        self._expired = ExpiredKeys(self._files.folder)
+        self._retiring = False
         self._cache: OrderedDict[int, Blob] = OrderedDict()
         """By the first drain of each blob; the least recently used one first."""
         self._cached = 0
         self._small = 0
+
+    @property
+    def lags(self) -> bool:
+        """Whether keys wait to be moved away, of which the ledger has let go."""
+        return self._retiring
+
+    def retire(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Moves some keys of which the ledger has let go; in a transaction of its own."""
+        self._retiring = self._expired.retire(con)
 
     @property
     def crumbles(self) -> bool:
@@ -133,6 +145,7 @@ class Ledger:
             known |= frontier
             wanted = {hash_key(key): key for key in frontier}
             hits = self._drains_of(con, wanted.keys())
+            expired |= self._expired.among(con, wanted.keys())
             frontier = set()
             blob: Blob | None = None
             for drain, hashes in sorted(hits.items()):
@@ -184,7 +197,8 @@ class Ledger:
             ).fetchall()
         finally:
             con.unregister("wanted_keys")
-        return {hashes[key] for (key,) in rows}
+        expired = {key for (key,) in rows} | self._expired.among(con, hashes.keys())
+        return {hashes[key] for key in expired}
 
     def _blob(self, con: duckdb.DuckDBPyConnection, drain: int) -> Blob | None:
         for first, cached in self._cache.items():
@@ -289,7 +303,7 @@ class Ledger:
         Only outside a transaction, and inside `lease.exclusive`.
         """
         named = {file for (file,) in con.execute("SELECT file FROM ledger").fetchall()}
-        self._files.keep_only(named)
+        self._files.keep_only(named | set(filter_files(con)))
 
     def prune(self, con: duckdb.DuckDBPyConnection, window_seconds: float) -> None:
         """Lets go of what arrived longer ago than the window."""

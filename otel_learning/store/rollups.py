@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from otel_learning.store.day_keys import UNKNOWN_DAY
+from otel_learning.store.day_keys import UNKNOWN_DAY, lay_down
 from otel_learning.store.failpoints import failpoint
 from otel_learning.store.transaction import transaction
 
@@ -33,9 +33,11 @@ ROLLUPS: Final = {
     "rolled_solutions": "live_solutions", "rolled_routes": "live_routes",
 }  # fmt: skip
 """Each rollup's table, and the view that it is copied from."""
+MONTHS: Final = "rolled_solution_months"
+"""What is rolled up by month, out of what is rolled up by day."""
 
 _KEYS: Final = frozenset(
-    ("day", "hour", "environment", "repo", "task_type", "model_tier", "requested_model",
+    ("day", "hour", "month", "environment", "repo", "task_type", "model_tier", "requested_model",
      "pool_type", "swarm_topology", "solution_summary")
 )  # fmt: skip
 _DAY_NS: Final = 86_400 * 10**9
@@ -84,6 +86,10 @@ def refresh(
         if time.monotonic() >= until:
             return 1.0
         roll_up(con, day)
+    for month in _past_months(con):
+        if time.monotonic() >= until:
+            return 1.0
+        roll_up_month(con, month)
     return quiet + 1.0 if len(ready) < len(changed) else None
 
 
@@ -99,13 +105,39 @@ def roll_up(con: duckdb.DuckDBPyConnection, day: date) -> None:
             "WHERE day = ?", [day],
         )  # fmt: skip
         con.execute("DELETE FROM changed_days WHERE day = ?", [day])
+        _drop_month(con, day.replace(day=1))
+        lay_down(con, day)
         failpoint("roll up: before commit")
     failpoint("roll up: after commit")
 
 
+def _past_months(con: duckdb.DuckDBPyConnection) -> list[date]:
+    """Months that are over, have no live day, and are not rolled up yet."""
+    rows = con.execute(
+        "SELECT DISTINCT CAST(date_trunc('month', day) AS DATE) AS month FROM rolled_days "
+        "WHERE month < date_trunc('month', now()) AND month NOT IN (FROM rolled_months) AND "
+        "month NOT IN (SELECT CAST(date_trunc('month', day) AS DATE) FROM live_days) ORDER BY 1"
+    ).fetchall()
+    return [month for (month,) in rows]
+
+
+def roll_up_month(con: duckdb.DuckDBPyConnection, month: date) -> None:
+    """Puts the days of a month into one; no day of it may be live."""
+    with transaction(con):
+        _drop_month(con, month)
+        con.execute(f"INSERT INTO {MONTHS} FROM monthly_solutions WHERE month = ?", [month])
+        con.execute("INSERT INTO rolled_months VALUES (?)", [month])
+        failpoint("roll up month: before commit")
+
+
+def _drop_month(con: duckdb.DuckDBPyConnection, month: date) -> None:
+    con.execute("DELETE FROM rolled_months WHERE month = ?", [month])
+    con.execute(f"DELETE FROM {MONTHS} WHERE month = ?", [month])
+
+
 def begin_anew(con: duckdb.DuckDBPyConnection) -> None:
     """Lets go of all that is rolled up; every day is live until it is rolled up again."""
-    for table in (*ROLLUPS, "rolled_days", "changed_days"):
+    for table in (*ROLLUPS, MONTHS, "rolled_months", "rolled_days", "changed_days"):
         con.execute(f"DELETE FROM {table}")
     con.execute("INSERT INTO changed_days SELECT DISTINCT day, now() FROM settled_executions")
 
@@ -123,15 +155,23 @@ def differing(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
                 f"CREATE TEMP TABLE was_{table} AS FROM {table} "
                 "WHERE day NOT IN (SELECT day FROM live_days)"
             )
+        con.execute(f"CREATE TEMP TABLE was_{MONTHS} AS FROM {MONTHS}")
+        months = _differing(
+            con, MONTHS, "monthly_solutions WHERE month IN (SELECT month FROM rolled_months)"
+        )
         con.execute("CREATE TEMP TABLE was_live AS FROM live_days")
         # With every day live, the views compute all of them anew.
         con.execute("INSERT INTO changed_days SELECT DISTINCT day, now() FROM settled_executions")
-        return {table: _differing(con, table, view) for table, view in ROLLUPS.items()}
+        found = {
+            table: _differing(con, table, f"{view} WHERE day NOT IN (SELECT day FROM was_live)")
+            for table, view in ROLLUPS.items()
+        }
+        return found | {MONTHS: months}
     finally:
         con.execute("ROLLBACK")
 
 
-def _differing(con: duckdb.DuckDBPyConnection, table: str, view: str) -> int:
+def _differing(con: duckdb.DuckDBPyConnection, table: str, source: str) -> int:
     kinds = con.execute(f"DESCRIBE {table}").fetchall()
     keys = [name for name, *_ in kinds if name in _KEYS]
     same = " AND ".join(
@@ -142,7 +182,7 @@ def _differing(con: duckdb.DuckDBPyConnection, table: str, view: str) -> int:
     )  # fmt: skip
     row = con.execute(
         f"SELECT count(*) FROM was_{table} AS a "
-        f"FULL JOIN (FROM {view} WHERE day NOT IN (SELECT day FROM was_live)) AS b ON "
+        f"FULL JOIN (FROM {source}) AS b ON "
         + " AND ".join(f"a.{key} IS NOT DISTINCT FROM b.{key}" for key in keys)
         + f" WHERE NOT ({same})"
     ).fetchall()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import duckdb
 import pytest
 
 from otel_learning import LearningDatabase, LearningSpanExporter
-from otel_learning.store import archive_files, lease
+from otel_learning.store import archive as archives
+from otel_learning.store import archive_files, failpoints, lease
 from otel_learning.store.archive import archive
 from otel_learning.store.backup import back_up
 from otel_learning.store.drain import DrainSettings
@@ -246,3 +249,56 @@ def test_files_that_are_away(tmp_path: Path) -> None:
     assert stores.answer(tmp_path, "compact", "--db", str(path))["bytes_after"]
     (tmp_path / "moved").rename(f"{path}.archive")
     assert len(_seen(path)[0]) == 16
+
+
+def test_others_read_while_files_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many parts; another program opens the store in each of them, and sees every row (R6)."""
+    path = tmp_path / "learning.duckdb"
+    _store(path)
+    before = _seen(path)
+    monkeypatch.setattr(archives, "PART_EXECUTIONS", 3)
+    seen: list[str] = []
+
+    def look(point: str) -> None:
+        if point not in ("archive: written", "archive: verified", "archive: all written"):
+            return
+        program = (
+            "import duckdb, sys\n"
+            "con = duckdb.connect(sys.argv[1], read_only=True)\n"
+            "print(con.execute('SELECT count(*) FROM all_executions').fetchall()[0][0])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+        )
+        seen.append(done.stdout.strip() or done.stderr)
+
+    monkeypatch.setattr(failpoints, "hook", look)
+    done = archives.archive(path, 90)
+    monkeypatch.undo()
+    assert len(done.files) == 8  # four parts of two files
+    assert seen == ["16"] * len(seen) and len(seen) == 20
+    assert _seen(path) == before
+
+
+def test_a_row_that_changed_meanwhile_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program wrote to the file between writing and deleting: nothing goes."""
+    path = tmp_path / "learning.duckdb"
+    _store(path)
+
+    def interfere(point: str) -> None:
+        if point == "archive: all written":
+            with duckdb.connect(str(path)) as con:
+                con.execute(
+                    "DELETE FROM settled_attempts WHERE started_at < now() - INTERVAL 180 DAY"
+                )
+
+    monkeypatch.setattr(failpoints, "hook", interfere)
+    with pytest.raises(archive_files.ArchiveError, match="nothing was deleted"):
+        archives.archive(path, 90)
+    monkeypatch.undo()
+    assert harness.query(path, "SELECT count(*) FROM settled_executions") == [(16,)]
+    assert harness.query(path, "SELECT count(*) FROM all_executions") == [(16,)]

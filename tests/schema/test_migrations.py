@@ -240,6 +240,7 @@ DAMAGE = {
     "rolled_pools equals its source": "DELETE FROM rolled_pools",
     "rolled_solutions equals its source": "UPDATE rolled_solutions SET repos = ['other']",
     "rolled_routes equals its source": "UPDATE rolled_routes SET avg_cost = 7",
+    "rolled_solution_months equals its source": "UPDATE rolled_solution_months SET successes = 77",
     "tables and views are those of the schema": "ALTER TABLE settled_executions DROP COLUMN repo",
     "the ledger's files hold what the store says": "UPDATE ledger SET observations = 1000",
 }  # fmt: skip

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 task = st.fixed_dictionaries(
     {
         "number": st.integers(0, 30),
-        "day": st.integers(0, 3),
+        "day": st.sampled_from([0, 1, 20, 45]),
         "hour": st.integers(0, 23),
         "repo": st.sampled_from([None, "a", "b"]),
         "tier": st.sampled_from([None, "small", "large"]),
@@ -57,7 +57,7 @@ def spans_of(chosen: Row) -> list[Any]:
     attributes = {name: value for name, value in names.items() if value is not None}
     return [
         harness.span(
-            1 + chosen["number"] * 100 + chosen["day"] * 24 + chosen["hour"], 1, attributes,
+            1 + chosen["number"] * 2000 + chosen["day"] * 24 + chosen["hour"], 1, attributes,
             parent=7 if chosen["open"] else None, start_ns=start, seconds=chosen["seconds"],
         )
     ]  # fmt: skip
@@ -223,6 +223,7 @@ def test_a_rollup_that_is_wrong_is_found(tmp_path: Path) -> None:
     found = differing(path)
 
     assert found == {
-        "rolled_tiers": 1, "rolled_pools": 1, "rolled_solutions": 0, "rolled_routes": 0
+        "rolled_tiers": 1, "rolled_pools": 1, "rolled_solutions": 0, "rolled_routes": 0,
+        "rolled_solution_months": 0,
     }  # fmt: skip
     assert harness.query(path, "SELECT count(*) FROM changed_days") == [(0,)]

@@ -45,6 +45,10 @@ FROM executions
 WHERE solution_summary IS NOT NULL
 GROUP BY solution_summary;
 
+DROP VIEW whole_months;
+DROP VIEW monthly_solutions;
+DROP TABLE rolled_solution_months;
+DROP TABLE rolled_months;
 DROP VIEW live_routes;
 DROP VIEW live_solutions;
 DROP VIEW live_pools;

@@ -111,6 +111,32 @@ CREATE TABLE rolled_pools AS FROM live_pools LIMIT 0;
 CREATE TABLE rolled_solutions AS FROM live_solutions LIMIT 0;
 CREATE TABLE rolled_routes AS FROM live_routes LIMIT 0;
 
+-- Solutions are asked for over all time. What their days of a past month come to is kept as one,
+-- and counts as long as no day of that month is live.
+CREATE TABLE rolled_months (month DATE);
+CREATE TABLE rolled_solution_months AS
+SELECT day AS month, * EXCLUDE (day) FROM live_solutions LIMIT 0;
+
+CREATE VIEW monthly_solutions AS
+SELECT
+    CAST(date_trunc('month', day) AS DATE) AS month, solution_summary,
+    list_sort(list_distinct(flatten(list(repos) FILTER (repos IS NOT NULL)))) AS repos,
+    list_sort(list_distinct(flatten(list(task_types) FILTER (task_types IS NOT NULL))))
+        AS task_types,
+    CAST(sum(executions) AS BIGINT) AS executions,
+    CAST(sum(successes) AS BIGINT) AS successes,
+    CAST(sum(outcomes_known) AS BIGINT) AS outcomes_known,
+    sum(quality_sum) AS quality_sum,
+    CAST(sum(quality_count) AS BIGINT) AS quality_count,
+    min(first_seen) AS first_seen,
+    max(last_seen) AS last_seen
+FROM rolled_solutions
+GROUP BY ALL;
+
+CREATE VIEW whole_months AS
+SELECT month FROM rolled_months
+WHERE month NOT IN (SELECT CAST(date_trunc('month', day) AS DATE) FROM live_days);
+
 CREATE OR REPLACE VIEW tier_performance AS
 SELECT * REPLACE (nullif(day, DATE '1970-01-01') AS day)
 FROM (
@@ -130,9 +156,14 @@ FROM (
 -- The lists are put together from single values: lists of lists cost several times as much.
 CREATE OR REPLACE VIEW solution_patterns AS
 WITH parts AS (
-    FROM rolled_solutions WHERE day NOT IN (SELECT day FROM live_days)
+    SELECT * EXCLUDE (month) FROM rolled_solution_months
+    WHERE month IN (SELECT month FROM whole_months)
     UNION ALL
-    FROM live_solutions
+    SELECT * EXCLUDE (day) FROM rolled_solutions
+    WHERE day NOT IN (SELECT day FROM live_days)
+        AND date_trunc('month', day) NOT IN (SELECT month FROM whole_months)
+    UNION ALL
+    SELECT * EXCLUDE (day) FROM live_solutions
 ), sums AS (
     SELECT
         solution_summary,

@@ -19,6 +19,11 @@ CREATE TABLE archives (
     archived_at TIMESTAMPTZ
 );
 
+-- Keys of `ledger_keys` of which everything has left the ledger's window. Only they are asked for
+-- that the filter, a file of the ledger named here, does not rule out.
+CREATE TABLE expired_keys (key UBIGINT);
+CREATE TABLE key_filters (file VARCHAR);
+
 -- Live rows and archived ones; made anew by `archive`.
 CREATE VIEW all_executions AS FROM executions;
 CREATE VIEW all_attempts AS FROM attempts;
