@@ -16,6 +16,8 @@ from typing import Any
 from otel_learning.observation import Facts, Observation, Role
 from otel_learning.store import lease, rollups, segments
 from otel_learning.store.drain import Drainer
+from otel_learning.store.expired import KEYS_AT_ONCE
+from otel_learning.store.ledger import Ledger
 from otel_learning.store.spool import Spool
 
 DAYS = 90
@@ -212,7 +214,7 @@ def grow(path: Path, times: int) -> None:
 
     Not the ingest code: rows are copied in SQL, each copy 90 days earlier than the one before,
     and lie in the file in the order of their time. Keys of the ledger are made up too, so that
-    the drain has as many to look through. Feedback is copied along.
+    the drain has as many to know. Feedback is copied along.
     """
     with lease.exclusive(path, 60.0), lease.connection(path, 60.0) as con:
         con.execute("SET threads = 2")
@@ -243,12 +245,33 @@ def grow(path: Path, times: int) -> None:
         con.execute("CREATE TEMP TABLE known AS FROM ledger_keys")
         for copy in range(1, times):
             con.execute(
-                f"INSERT INTO ledger_keys SELECT hash(key + {copy}::UHUGEINT), drain FROM known "
-                "ORDER BY drain, 1"
+                f"INSERT INTO ledger_keys SELECT hash(key + {copy}::UHUGEINT), 0 FROM known "
+                "ORDER BY 1"
             )
-        con.execute("DELETE FROM rolled_days")
-        con.execute("DELETE FROM changed_days")
+        for table in ("rolled_days", "rolled_months", "changed_days"):
+            con.execute(f"DELETE FROM {table}")
         con.execute("INSERT INTO changed_days SELECT DISTINCT day, now() FROM settled_executions")
+        con.execute("CHECKPOINT")
+
+
+def age(path: Path, window_days: int) -> None:
+    """Makes as old as its tasks what was all brought in at once: most has left the window.
+
+    What housekeeping does in the course of weeks is done until nothing is left to do: the ledger
+    lets go of what is older than its window, and its keys move behind the filter.
+    """
+    with lease.exclusive(path, 60.0), lease.connection(path, 60.0) as con:
+        drains = "(SELECT max(last_drain) FROM ledger)"
+        con.execute(
+            f"DELETE FROM ledger WHERE last_drain < {drains} * (1 - ? / ?)", [window_days, DAYS]
+        )
+        ledger, done = Ledger(path), 0
+        ledger.retire(con)
+        while ledger.lags:
+            ledger.retire(con)
+            done += KEYS_AT_ONCE
+            if done % 1_000_000 == 0:
+                say(f"{done:,} keys moved behind the filter")
         con.execute("CHECKPOINT")
 
 

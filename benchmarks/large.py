@@ -33,6 +33,8 @@ from otel_learning.store.drain import Drainer
 from otel_learning.store.spool import Spool
 
 INGEST_RATIO = 1.5
+WINDOW_DAYS = 7
+"""Of the ledger: what came in before has left it, as in a store that is so old."""
 TURNS = 20
 PER_DRAIN = (2_000, 70)
 """Observations of one drain: a burst, and what an application at ten tasks a second brings."""
@@ -50,6 +52,7 @@ def build(path: Path, executions: int, ingested: int) -> str:
     if times > 1:
         filling.grow(path, times)
         said += f"; grown to {first * times:,} by copying rows in SQL, {times * filling.DAYS} days"
+    filling.age(path, WINDOW_DAYS)
     return said
 
 

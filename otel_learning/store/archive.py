@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 COMPACTED_SHARE: Final = 0.2
 """The file is rewritten when so much has gone; otherwise what comes next uses the space left."""
-PART_EXECUTIONS: Final = 25_000
+PART_EXECUTIONS: Final = 10_000
 """Taken out in one transaction: nobody can read meanwhile. A day goes whole."""
 TIMEOUT_SECONDS: Final = 60.0
 _HASHED_AT_ONCE: Final = 100_000
