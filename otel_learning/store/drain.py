@@ -33,8 +33,15 @@ if TYPE_CHECKING:
 
     from otel_learning.settings import Settings
 
-TRANSACTION_OBSERVATIONS: Final = 10_000
-"""Observations moved in one transaction; bounds its memory."""
+TRANSACTION_OBSERVATIONS: Final = 5_000
+"""Observations moved in one transaction at most; bounds its memory."""
+TRANSACTION_SECONDS: Final = 0.15
+"""And fewer where the machine is busy, so that a transaction takes about so long."""
+TRANSACTION_LEAST: Final = 500
+HOLD_SECONDS: Final = 0.25
+"""After that long no further transaction is begun before others could read (rule R6)."""
+PUT_OFF_SECONDS: Final = 10.0
+"""How long rolling up and housekeeping are put off at most where much comes in."""
 MORE_BYTES: Final = 1024 * 1024
 """What must have come during a drain, some 2,000 observations, to go in with it."""
 HOUSEKEEPING_SECONDS: Final = 60.0
@@ -107,6 +114,9 @@ class Drainer:
         self._settings = settings or DrainSettings()
         self._ledger = Ledger(path, self._settings.fsync)
         self._housekept = 0.0
+        self._tended = 0.0
+        self._pace = TRANSACTION_OBSERVATIONS / TRANSACTION_SECONDS
+        """Observations a second that the last transactions moved."""
         self._retention_counted = False
         self._breathe = Breather(DRAIN_BREATH_SECONDS, DRAIN_WAIT_SECONDS)
         self._merger = Merger(
@@ -124,33 +134,57 @@ class Drainer:
     ) -> DrainReport:
         """Stores every segment that waits. Creates a missing store.
 
+        It lets go of the file again and again, so that others can read while much is stored.
+
         Args:
             timeout_seconds: how long to wait for the store.
-            work_seconds: after that long no further transaction is begun, and the file is let
-                go of for others; what is left is counted in the report.
+            work_seconds: after that long no further transaction is begun; what is left is
+                counted in the report.
             unless_within_seconds: leaves all to the next drain if one ended less than that ago.
 
         Raises:
             StoreLockedError: the store was not free in time; everything waits.
             StoreError: it cannot be opened, written or understood; everything waits.
         """
+        begun = time.monotonic()
+        report = DrainReport()
+        wanted = {segment.name for segment in self.spool.list()}
+        if begun < self._due_at and not wanted:
+            report.skipped = True
+            return report
+        timeout = timeout_seconds
+        while not report.skipped:
+            self._hold(report, timeout, unless_within_seconds)
+            unless_within_seconds = 0.0
+            left = wanted & {segment.name for segment in self.spool.list()}
+            if not left or left == wanted:  # or they cannot be moved now
+                break
+            wanted = left
+            if work_seconds is not None:
+                timeout = begun + timeout_seconds - time.monotonic()
+                if time.monotonic() >= begun + work_seconds or timeout <= 0:
+                    break
+        wait = math.inf if report.due_seconds is None else report.due_seconds
+        self._due_at = 0.0 if report.skipped else time.monotonic() + wait
+        return report
+
+    def _hold(
+        self, report: DrainReport, timeout_seconds: float, unless_within_seconds: float
+    ) -> None:
+        """Stores what can be stored while the file is held once, which others wait for."""
         import duckdb
 
         deadline = time.monotonic() + timeout_seconds
-        report = DrainReport()
-        if time.monotonic() < self._due_at and not self.spool.list():
-            report.skipped = True
-            return report
         with lease.exclusive(self.path, timeout_seconds):
             if self.spool.seconds_since_drain() < unless_within_seconds:
                 report.skipped = True
-                return report
+                return
             try:
                 ensure_store(self.path)
                 left = max(0.0, deadline - time.monotonic())
                 with lease.connection(self.path, left) as con:
                     schema.upgrade(con, str(self.path))
-                    self._drain_all(con, report, work_seconds)
+                    self._drain_all(con, report)
             except BaseException as error:
                 # What the cache holds of this drain has not become true.
                 self._ledger.forget_cache()
@@ -160,14 +194,9 @@ class Drainer:
                     ) from error
                 raise
             self.spool.mark_drained()
-        wait = math.inf if report.due_seconds is None else report.due_seconds
-        self._due_at = time.monotonic() + wait
-        return report
 
-    def _drain_all(
-        self, con: duckdb.DuckDBPyConnection, report: DrainReport, work_seconds: float | None
-    ) -> None:
-        until = None if work_seconds is None else time.monotonic() + work_seconds
+    def _drain_all(self, con: duckdb.DuckDBPyConnection, report: DrainReport) -> None:
+        until = time.monotonic() + HOLD_SECONDS
         self._breathe.begin()
         waiting = self.spool.list()
         report.unknown_format = sum(1 for s in waiting if s.format > segments.FORMAT)
@@ -182,9 +211,17 @@ class Drainer:
                 fresh = [s for s in fresh if s.format <= segments.FORMAT]
                 waiting = fresh if sum(s.size for s in fresh) >= MORE_BYTES else []
                 seen |= {segment.name for segment in waiting}
-            if until is not None and time.monotonic() >= until:
+            if time.monotonic() >= until:
                 break
         report.waiting = len(waiting)
+        if time.monotonic() < until or time.monotonic() - self._tended > PUT_OFF_SECONDS:
+            self._tended = time.monotonic()
+            self._tend(con, report)
+        else:
+            report.due_seconds = 1.0
+
+    def _tend(self, con: duckdb.DuckDBPyConnection, report: DrainReport) -> None:
+        """Settles, rolls up and lets go of what is due."""
         self._settle(con, report)
         rolled_up = rollups.refresh(con)
         settled = self._settings.settle_after_seconds + 1.0 if report.open_executions else None
@@ -200,9 +237,13 @@ class Drainer:
         self, con: duckdb.DuckDBPyConnection, waiting: list[Segment], report: DrainReport
     ) -> list[Segment]:
         """Moves some segments in one transaction and returns those that are left."""
+        begun = time.monotonic()
         reading, left = self._read(con, waiting, report)
         if self._moved(con, reading, report) is not None:
             self._move_one_by_one(con, reading, report)
+        if reading.observations:
+            pace = len(reading.observations) / max(time.monotonic() - begun, 1e-3)
+            self._pace = (self._pace + pace) / 2
         return left
 
     def _moved(
@@ -251,6 +292,7 @@ class Drainer:
     ) -> tuple[_Reading, list[Segment]]:
         """As many segments as one transaction takes, and those that are left."""
         reading = _Reading(stored=already_stored(con, waiting))
+        most = min(TRANSACTION_OBSERVATIONS, self._pace * TRANSACTION_SECONDS)
         position = 0
         for position, segment in enumerate(waiting, start=1):  # noqa: B007
             if segment.name in reading.stored:
@@ -276,7 +318,7 @@ class Drainer:
             reading.taken.append(segment)
             reading.observations += contents.observations
             reading.losses += contents.notes.get("losses", [])
-            if len(reading.observations) >= TRANSACTION_OBSERVATIONS:
+            if len(reading.observations) >= max(most, TRANSACTION_LEAST):
                 break
         return reading, waiting[position:]
 

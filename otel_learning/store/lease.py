@@ -29,6 +29,10 @@ STORAGE_VERSION: Final = "v1.5.0"
 """Both DuckDB 1.5 and 2.x open a store of this version."""
 BLOCK_BYTES: Final = 16_384
 """A sixteenth of DuckDB's default: a small store is small, and less lies free in between."""
+READERS_SHARE: Final = 0.25
+"""How long others can read after a writer, for each second that it held the file."""
+READERS_SECONDS: Final = 0.15
+"""And at most."""
 READ_SECONDS: Final = 30.0
 """How long a reader waits for a store that another program holds, unless it says otherwise."""
 OWN_THREAD: Final = "another thread of this process"
@@ -129,7 +133,7 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _file_lock(path: Path, deadline: float) -> Iterator[None]:
-    lock_path = path.with_name(path.name + ".lock")
+    lock_path = _lock_of(path)
     try:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         _lock_files.add(descriptor)
@@ -175,12 +179,13 @@ def connection(
 
     if not path.exists():
         raise StoreMissingError(f"there is no store at {path}")
+    deadline = time.monotonic() + timeout_seconds
     with _mending(path), contextlib.ExitStack() as stack:
+        if not read_only:
+            _let_readers_in(path, timeout_seconds)
+            stack.callback(_note_hold, path, time.time_ns())
         con = _connect(
-            path,
-            time.monotonic() + timeout_seconds,
-            lambda: duckdb.connect(str(path), read_only=read_only),
-            stack,
+            path, deadline, lambda: duckdb.connect(str(path), read_only=read_only), stack
         )
         # One thread each: a burst's statements are too small to share, and a guest is modest.
         con.execute("SET threads = 1")
@@ -188,6 +193,32 @@ def connection(
         if not read_only:
             _own_wal(path)
         yield con
+
+
+def _let_readers_in(path: Path, timeout_seconds: float) -> None:
+    """Waits where the last writer has only just let go of the file.
+
+    Writers that take turns without a pause would leave a reader, who asks now and then, no moment
+    at which the file is free (rule R6). The lock file's two times say when it was held.
+    """
+    try:
+        stat = _lock_of(path).stat()
+    except OSError:
+        return
+    held = (stat.st_mtime_ns - stat.st_atime_ns) / 1e9
+    free = time.time() - stat.st_mtime_ns / 1e9
+    pause = min(READERS_SHARE * held, READERS_SECONDS, timeout_seconds) - free
+    if free >= 0 and pause > 0:  # unless a clock was set back
+        time.sleep(pause)
+
+
+def _note_hold(path: Path, since_ns: int) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(_lock_of(path), ns=(since_ns, time.time_ns()))
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 @contextlib.contextmanager
