@@ -18,6 +18,8 @@ Kind = Literal["task", "trace"]
 
 UNKNOWN_DAY: Final = date(1970, 1, 1)
 """The day of executions whose start is not known."""
+LAID_AT_ONCE: Final = 1_000_000
+"""Keys that are put in order at once, in half a second."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -64,13 +66,21 @@ def delete_days(con: duckdb.DuckDBPyConnection, keys: Iterable[int]) -> None:
         con.unregister("gone_days")
 
 
-def lay_down(con: duckdb.DuckDBPyConnection, day: date) -> None:
-    """Lays the keys of a day down in order, so that a look-up reads one block of them."""
-    con.execute(
-        "CREATE TEMP TABLE laid AS SELECT DISTINCT key, day FROM execution_keys WHERE day = ?",
-        [day],
+def lay_down(con: duckdb.DuckDBPyConnection, first: date, last: date) -> None:
+    """Lays the keys of these days down in order, so that a look-up skips most row groups of them.
+
+    Where they are too many to be done in passing, a compaction of the file does it.
+    """
+    row = con.execute(
+        "SELECT count(*) FROM execution_keys WHERE day BETWEEN ? AND ?", [first, last]
     )
-    con.execute("DELETE FROM execution_keys WHERE day = ?", [day])
+    if int(row.fetchall()[0][0]) > LAID_AT_ONCE:
+        return
+    con.execute(
+        "CREATE TEMP TABLE laid AS SELECT DISTINCT key, day FROM execution_keys "
+        "WHERE day BETWEEN ? AND ?", [first, last],
+    )  # fmt: skip
+    con.execute("DELETE FROM execution_keys WHERE day BETWEEN ? AND ?", [first, last])
     con.execute("INSERT INTO execution_keys FROM laid ORDER BY key")
     con.execute("DROP TABLE laid")
 

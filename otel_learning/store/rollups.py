@@ -106,7 +106,6 @@ def roll_up(con: duckdb.DuckDBPyConnection, day: date) -> None:
         )  # fmt: skip
         con.execute("DELETE FROM changed_days WHERE day = ?", [day])
         _drop_month(con, day.replace(day=1))
-        lay_down(con, day)
         failpoint("roll up: before commit")
     failpoint("roll up: after commit")
 
@@ -122,11 +121,12 @@ def _past_months(con: duckdb.DuckDBPyConnection) -> list[date]:
 
 
 def roll_up_month(con: duckdb.DuckDBPyConnection, month: date) -> None:
-    """Puts the days of a month into one; no day of it may be live."""
+    """Puts the days of a month into one, and its keys in order; no day of it may be live."""
     with transaction(con):
         _drop_month(con, month)
         con.execute(f"INSERT INTO {MONTHS} FROM monthly_solutions WHERE month = ?", [month])
         con.execute("INSERT INTO rolled_months VALUES (?)", [month])
+        lay_down(con, month, (month + timedelta(31)).replace(day=1) - timedelta(1))
         failpoint("roll up month: before commit")
 
 
