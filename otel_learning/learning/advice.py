@@ -172,7 +172,7 @@ def _propensities(
     levels = environment.rates(place, "v")
     known = [levels[index[arm]] for arm in arms if arm in index]
     middle = sum(normal.mean for normal in known) / len(known) if known else 0.0
-    logits = [levels[index[arm]] if arm in index else Normal(middle, 1.0) for arm in arms]
+    logits = [levels[index[arm]] if arm in index else Normal(middle, 1.0, 1.0) for arm in arms]
     free = choice.utilities([0.0] * len(arms), costs, question.cost_weight)
     shares = choice.propensities(logits, [-utility for utility in free])
     return dict(zip(arms, shares, strict=True))

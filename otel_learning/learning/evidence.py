@@ -18,6 +18,7 @@ from otel_learning.learning.pooling import (
     Normal,
     Outcomes,
     Pooling,
+    apart,
     learn,
     logit,
 )
@@ -111,6 +112,7 @@ class Environment:
     """Sums per (task type, repo) as they occur; None is unknown there."""
     spreads: dict[tuple[str, str], tuple[float, float, float]]
     """(arm, shape) -> logarithms between which one cost lies about its mean; and of how many."""
+    _squares: dict[tuple[Place, Shape], list[float]] = field(default_factory=dict)
     _places: dict[Shape, Cells] = field(default_factory=dict)
     _poolings: dict[tuple[str, Shape, Weights], Pooling] = field(default_factory=dict)
     _levels: dict[tuple[str, Place, Weights], list[Normal]] = field(default_factory=dict)
@@ -173,13 +175,13 @@ class Environment:
                 found = self._root_level(what, weights)
             else:
                 parent = self._level(what, _above(place), weights)
-                context = self._context(what, shape, self.sums(place), weights)
+                context = self._context(what, place, weights)
                 found = self._pooling(what, shape, weights).posterior(parent, context)
             self._levels[key] = found
         return found
 
     def _root_level(self, what: str, weights: Weights) -> list[Normal]:
-        context = self._context(what, "", self.root, weights)
+        context = Context(self._told(what, "", self.root, weights))
         if what == "rate":
             known = sum(s.of(weights, "known") for s in self.root)
             successes = sum(s.of(weights, "success") for s in self.root)
@@ -203,7 +205,7 @@ class Environment:
                 [
                     (
                         self._level(what, _above(place), weights),
-                        self._context(what, shape, known[place], weights),
+                        self._context(what, place, weights),
                     )
                     for place in most
                 ]
@@ -211,21 +213,53 @@ class Environment:
             self._poolings[key] = found
         return found
 
-    def _context(self, what: str, shape: Shape, sums: Sequence[Sums], weights: Weights) -> Context:
+    def _context(self, what: str, place: Place, weights: Weights) -> Context:
+        """What a place says, and how far it may lie from the level above."""
+        here, above = self.sums(place), self.sums(_above(place))
+        *squares, all_squares = self._squares_below(_above(place), shape_of(place))
+        shared = apart(_rows(here), _rows(above), all_squares)
+        singles = [
+            apart(mine.executions, all_.executions, square)
+            for mine, all_, square in zip(here, above, squares, strict=True)
+        ]
+        shares = [
+            mine.executions / all_.executions if all_.executions else 0.0
+            for mine, all_ in zip(here, above, strict=True)
+        ]
+        spread = max(1 - all_squares / _rows(above) ** 2, 0.0) if what == "rate" else 0.0
+        told = self._told(what, shape_of(place), here, weights)
+        return Context(told, shared, singles, shares, spread)
+
+    def _squares_below(self, above: Place, shape: Shape) -> list[float]:
+        """Sums of squared executions of the places below one: per arm, and of all arms."""
+        found = self._squares.get((above, shape))
+        if found is None:
+            found = [0.0] * (len(self.arms) + 1)
+            for place, sums in self._at(shape).items():
+                if _above(place) == above:
+                    counts = [s.executions for s in sums]
+                    for i, count in enumerate([*counts, sum(counts)]):
+                        found[i] += count * count
+            self._squares[above, shape] = found
+        return found
+
+    def _told(
+        self, what: str, shape: Shape, sums: Sequence[Sums], weights: Weights
+    ) -> list[Outcomes | Amounts]:
         """What sums say of each arm; scaled so that weighted rows count what they are worth."""
-        context: list[Outcomes | Amounts] = []
+        told: list[Outcomes | Amounts] = []
         for a, here in enumerate(sums):
             squares = self.root[a].of(weights, "squares")
             scale = self.root[a].of(weights, "known") / squares if squares > 0 else 1.0
             if what == "rate":
-                context.append(
+                told.append(
                     Outcomes(here.of(weights, "known") * scale, here.of(weights, "success") * scale)
                 )
                 continue
             paid = here.of(weights, "paid")
             mean = here.of(weights, "log") / paid if paid > 0 else 0.0
-            context.append(Amounts(paid * scale, mean, self._noise(a, shape, weights)))
-        return context
+            told.append(Amounts(paid * scale, mean, self._noise(a, shape, weights)))
+        return told
 
     # ---------------------------------------------------------------- cost and duration
 

@@ -129,7 +129,8 @@ class Memory:
                 return
             view = self._read()
             view.current_at = started
-            self._view, self._seen, self.failure = view, self._signature_after(seen), None
+            # Where something waited, the drain has changed the file: the next look reads again.
+            self._view, self._seen, self.failure = view, seen, None
             took = time.monotonic() - started
             self._next = time.monotonic() + max(REFRESH_LEAST_SECONDS, took / REFRESH_SHARE)
         except StoreLockedError:
@@ -169,10 +170,6 @@ class Memory:
         if Spool(path).list():
             return None
         return _stat(path), _stat(path.with_name(path.name + ".wal"))
-
-    def _signature_after(self, before: Signature | None) -> Signature | None:
-        # A drain of our own has changed the file; what others did meanwhile is read again.
-        return before if before is not None else None
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:

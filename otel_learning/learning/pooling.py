@@ -30,10 +30,15 @@ from typing import Final, NamedTuple, Protocol
 
 DEVIATIONS: Final = (0.03, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6)
 """Grid of both deviations, in logits or in natural logarithms."""
-PRIOR_DEVIATION: Final = 0.7
-"""Scale of the half-normal prior of both deviations; weakly informative."""
+PRIOR_SHARED: Final = 0.7
+"""Scale of the half-normal prior of what all arms share; weakly informative."""
+PRIOR_SINGLE: Final = 0.5
+"""The same of what one arm has alone: interactions are smaller than main effects, as a rule."""
 CONTEXTS_MOST: Final = 300
 """Contexts that the deviations are learned from: those with most rows. More teach no more."""
+_ATTENUATION: Final = (16 * math.sqrt(3) / (15 * math.pi)) ** 2
+_LEAST: Final = 1e-4
+"""Keeps variances from being zero, by which is divided."""
 _NEGLIGIBLE: Final = 0.003
 _STEPS: Final = 12
 _EFFECT_MOST: Final = 10.0
@@ -44,6 +49,8 @@ class Normal(NamedTuple):
 
     mean: float
     variance: float
+    own_variance: float = 0.0
+    """The part that is not shared with the other arms: what a comparison is unsure by."""
 
 
 class Likelihood(Protocol):
@@ -85,8 +92,32 @@ class Amounts(NamedTuple):
         return -0.5 * self.number / self.noise * (self.mean - value) ** 2
 
 
-Context = Sequence[Likelihood]
-"""One likelihood per arm, always in the same order."""
+class Context(NamedTuple):
+    """What the rows of one context say: one likelihood per arm, always in the same order."""
+
+    arms: Sequence[Likelihood]
+    shared_scale: float = 1.0
+    single_scales: Sequence[float] | None = None
+    """By how much the variances of its deviations differ from the level's: see `apart`."""
+    shares: Sequence[float] | None = None
+    """Which share of the level above's rows are its own, per arm: it errs with those."""
+    spread: float = 0.0
+    """Where the level above is the logit of a mean rate: how spread its rows are over contexts."""
+
+
+def apart(here: float, above: float, squares: float) -> float:
+    """How far a context lies from the level above, as a multiple of the contexts' variance.
+
+    The level above is the mean over all its rows, so a context with a share s of them is part of
+    what it is compared with: Var(x_c - sum s_j x_j) = (1 - 2 s_c + sum s_j^2) Var(x). The only
+    context of its parent does not deviate at all; a small one beside a large one does, by more.
+
+    Args:
+        here: rows of the context.
+        above: rows of all contexts of its parent.
+        squares: the sum of their squares, context by context.
+    """
+    return max(1 - 2 * here / above + squares / above**2, 0.0) if above > 0 else 1.0
 
 
 class Pooling(NamedTuple):
@@ -104,11 +135,10 @@ class Pooling(NamedTuple):
         found = []
         for arm in range(len(parent)):
             mean = sum(weight * part[arm].mean for weight, part in parts)
-            variance = sum(
-                weight * (part[arm].variance + (part[arm].mean - mean) ** 2)
-                for weight, part in parts
-            )
-            found.append(Normal(mean, variance))
+            between = sum(weight * (part[arm].mean - mean) ** 2 for weight, part in parts)
+            within = sum(weight * part[arm].variance for weight, part in parts)
+            own = sum(weight * part[arm].own_variance for weight, part in parts)
+            found.append(Normal(mean, within + between, own + between))
         return found
 
 
@@ -126,7 +156,7 @@ def learn(contexts: Sequence[tuple[Sequence[Normal], Context]]) -> Pooling:
                 evidence += _posterior(parent, context, shared**2, single**2)[0]
             # Lets the router's own threads go on: this may run beside them.
             time.sleep(0)
-            prior = -(shared**2 + single**2) / (2 * PRIOR_DEVIATION**2)
+            prior = -((shared / PRIOR_SHARED) ** 2 + (single / PRIOR_SINGLE) ** 2) / 2
             log_weights[shared, single] = (
                 evidence + prior + math.log(_width(shared)) + math.log(_width(single))
             )
@@ -154,39 +184,52 @@ def _posterior(
     Newton's method; each step in closed form, because the precision of a context is a diagonal
     and one shared direction.
     """
-    arms = range(len(parent))
+    arms, told = range(len(parent)), context.arms
     effects = [0.0] * len(parent)
     shift, own = 0.0, effects
+    # The logit of a mean of rates is nearer to 0 than the mean of their logits (Zeger, Liang &
+    # Albert, Biometrics 44, 1988).
+    away = math.sqrt(1 + _ATTENUATION * context.spread * (shared + single))
+    parent = [level._replace(mean=level.mean * away) for level in parent]
+    shared *= max(context.shared_scale, _LEAST)
+    scales = context.single_scales or [1.0] * len(parent)
+    singles = [single * max(scale, _LEAST) for scale in scales]
     for _ in range(_STEPS):
-        slopes = [context[a].slope(parent[a].mean + effects[a]) for a in arms]
-        kept = [1 / (1 + single * precision) for _, precision in slopes]
+        slopes = [told[a].slope(parent[a].mean + effects[a]) for a in arms]
+        kept = [1 / (1 + singles[a] * slopes[a][1]) for a in arms]
         gains = [precision * k for (_, precision), k in zip(slopes, kept, strict=True)]
         pulls = [gains[a] * effects[a] + slopes[a][0] * kept[a] for a in arms]
         shift = shared * sum(pulls) / (1 + shared * sum(gains))
-        own = [single * (pulls[a] - gains[a] * shift) for a in arms]
+        own = [singles[a] * (pulls[a] - gains[a] * shift) for a in arms]
         moved = [max(-_EFFECT_MOST, min(_EFFECT_MOST, shift + own[a])) for a in arms]
         change = max(abs(new - old) for new, old in zip(moved, effects, strict=True))
         effects = moved
         if change < 1e-4:
             break
-    slopes = [context[a].slope(parent[a].mean + effects[a]) for a in arms]
-    kept = [1 / (1 + single * precision) for _, precision in slopes]
+    slopes = [told[a].slope(parent[a].mean + effects[a]) for a in arms]
+    kept = [1 / (1 + singles[a] * slopes[a][1]) for a in arms]
     gains = [precision * k for (_, precision), k in zip(slopes, kept, strict=True)]
     spread = 1 + shared * sum(gains)
     evidence = -0.5 * (
         math.log(spread)
         - sum(math.log(k) for k in kept)
         + shift**2 / shared
-        + sum(effect**2 for effect in own) / single
+        + sum(own[a] ** 2 / singles[a] for a in arms)
     )
-    evidence += sum(context[a].log(parent[a].mean + effects[a]) for a in arms)
-    found = [
-        Normal(
-            parent[a].mean + effects[a],
-            single * kept[a] + kept[a] ** 2 * (shared / spread + parent[a].variance),
+    evidence += sum(told[a].log(parent[a].mean + effects[a]) for a in arms)
+    shares = context.shares or [0.0] * len(parent)
+    found = []
+    for a in arms:
+        # What is drawn to errs along with the rows that are in both: twice the covariance.
+        both = 1 + 2 * kept[a] * shares[a]
+        own_variance = singles[a] * kept[a] * both + kept[a] ** 2 * parent[a].own_variance
+        common = kept[a] ** 2 * (parent[a].variance - parent[a].own_variance)
+        shift_variance = kept[a] ** 2 * shared / spread * (1 + 2 * shares[a] / spread)
+        found.append(
+            Normal(
+                parent[a].mean + effects[a], own_variance + shift_variance + common, own_variance
+            )
         )
-        for a in arms
-    ]
     return evidence, found
 
 
