@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 TRANSACTION_OBSERVATIONS: Final = 5_000
 """Observations moved in one transaction at most; bounds its memory."""
-TRANSACTION_SECONDS: Final = 0.15
+TRANSACTION_SECONDS: Final = 0.3
 """And fewer where the machine is busy, so that a transaction takes about so long."""
-TRANSACTION_LEAST: Final = 500
-HOLD_SECONDS: Final = 0.25
+TRANSACTION_LEAST: Final = 2_000
+HOLD_SECONDS: Final = 0.45
 """After that long no further transaction is begun before others could read (rule R6)."""
 PUT_OFF_SECONDS: Final = 10.0
 """How long rolling up and housekeeping are put off at most where much comes in."""

@@ -29,7 +29,7 @@ STORAGE_VERSION: Final = "v1.5.0"
 """Both DuckDB 1.5 and 2.x open a store of this version."""
 BLOCK_BYTES: Final = 16_384
 """A sixteenth of DuckDB's default: a small store is small, and less lies free in between."""
-READERS_SHARE: Final = 0.25
+READERS_SHARE: Final = 0.2
 """How long others can read after a writer, for each second that it held the file."""
 READERS_SECONDS: Final = 0.15
 """And at most."""
