@@ -15,7 +15,7 @@ from otel_learning.learning.metrics import Goal, metric_of
 from otel_learning.store.outcomes import COLUMNS, UNITS
 
 Mode = Literal["sequential", "fixed"]
-_NAME: Final = re.compile(r"[\w.:/@+\-]{1,100}")
+_NAME: Final = re.compile(r"(?=.{1,100}\Z)[\w.:/@+\-]+(?: [\w.:/@+\-]+)*")
 _VARIANTS_MAX: Final = 50
 
 
@@ -143,7 +143,7 @@ def _check_names(found: Definition) -> None:
     if not _NAME.fullmatch(found.name):
         raise InputError(
             f"{found.name!r} is no name for an experiment",
-            "up to 100 letters, digits and . _ - : / @ +",
+            "up to 100 letters, digits, single blanks and . _ - : / @ +",
         )
     if not 2 <= len(found.variants) <= _VARIANTS_MAX:
         raise InputError(
@@ -161,7 +161,7 @@ def _check_names(found: Definition) -> None:
             _check_column("by", column)
         parts = found.by.count("/") + 1
         for arm in found.arms:
-            if arm.count("/") + 1 != parts:
+            if arm.count("/") + 1 < parts:  # the name of a model may hold slashes itself
                 raise InputError(f"the arm {arm!r} is no value of {found.by}", "one per column")
         if len(found.arms) != len(found.variants):
             raise InputError(f"{len(found.arms)} arms for {len(found.variants)} variants")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from otel_learning.store.reader import Reader
 
 RECORD_DAYS: Final = 28
-"""Days of the record from which a plan takes mean, spread and pace."""
+RECORD_ROWS: Final = 20_000
+"""The record from which a plan takes mean, spread and pace: so many days, and executions."""
 
 
 class Assignment(NamedTuple):
@@ -177,7 +178,7 @@ def plan(reader: Reader, definition: Definition, *, now: datetime | None = None)
     rows = read_outcomes(
         reader, [definition.metric], unit=definition.unit, as_of=moment,
         since=moment - timedelta(days=RECORD_DAYS), environment=environment,
-        task_type=definition.task_type, repo=definition.repo,
+        task_type=definition.task_type, repo=definition.repo, newest=RECORD_ROWS,
     )  # fmt: skip
     seen: dict[str, float] = {}
     for row in rows:
@@ -213,6 +214,10 @@ def get(reader: Reader, name: str) -> Experiment:
     Raises:
         InputError: there is none of that name.
     """
+    return _experiment(_stored(reader, name))
+
+
+def _stored(reader: Reader, name: str) -> Stored:
     found = stored.read(reader, name)
     if not found:
         known = [one.name for one in stored.read(reader)]
@@ -220,7 +225,7 @@ def get(reader: Reader, name: str) -> Experiment:
             f"there is no experiment {name!r}",
             f"one of {', '.join(known[-10:])}" if known else "make one: experiment create",
         )
-    return _experiment(found[0])
+    return found[0]
 
 
 def experiments(reader: Reader) -> list[Experiment]:
@@ -228,9 +233,11 @@ def experiments(reader: Reader) -> list[Experiment]:
     return [_experiment(one) for one in stored.read(reader)]
 
 
-def _experiment(found: Stored) -> Experiment:
-    decided = [event for event in found.events if event.event == "decided"]
-    stopped = [event for event in found.events if event.event == "stopped"]
+def _experiment(found: Stored, as_of: datetime | None = None) -> Experiment:
+    """An experiment as it was before `as_of`."""
+    events = [event for event in found.events if as_of is None or event.happened_at < as_of]
+    decided = [event for event in events if event.event == "decided"]
+    stopped = [event for event in events if event.event == "stopped"]
     ended = [*stopped, *decided]
     return Experiment(
         definition=Definition.of(found.definition),
@@ -240,10 +247,10 @@ def _experiment(found: Stored) -> Experiment:
         ended_at=min(event.happened_at for event in ended) if ended else None,
         dropped=tuple(
             (event.variant, event.happened_at)
-            for event in found.events
+            for event in events
             if event.event == "dropped" and event.variant is not None
         ),
-        trail=tuple(event._asdict() for event in found.events),
+        trail=tuple(event._asdict() for event in events),
     )
 
 
@@ -277,7 +284,9 @@ def show(reader: Reader, name: str, *, as_of: datetime | None = None) -> Finding
         InputError: there is no such experiment.
         ConfigurationError: it has a fixed horizon, and scipy is not installed.
     """
-    experiment = get(reader, name)
+    if as_of is not None and as_of.tzinfo is None:
+        as_of = as_of.replace(tzinfo=UTC)
+    experiment = _experiment(_stored(reader, name), as_of)
     definition = experiment.definition
     exposed, environment, recorded, others = _exposures(reader, experiment, as_of)
     asked = Question(
@@ -288,7 +297,8 @@ def show(reader: Reader, name: str, *, as_of: datetime | None = None) -> Finding
         alpha=definition.alpha,
         horizon=definition.horizon if definition.mode == "fixed" else None,
         guardrails=tuple((metric_of(m), allowed) for m, allowed in definition.guardrails),
-        dropped=experiment.dropped_by(as_of),
+        effect=definition.effect or (definition.plan or {}).get("effect"),
+        dropped=experiment.dropped_by(None),
         arms=None
         if definition.arms is None
         else dict(zip(definition.variants, definition.arms, strict=True)),

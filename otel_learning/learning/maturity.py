@@ -111,14 +111,25 @@ class Record:
 
 
 def record_of(
-    rows: Sequence[Row], *, coverage: float | None = None, docs: float | None = None
+    rows: Sequence[Row],
+    *,
+    first: datetime | None = None,
+    coverage: float | None = None,
+    docs: float | None = None,
 ) -> Record:
-    """The record of executions whose values are success and quality, in the order of time."""
+    """The record of executions whose values are success and quality, in the order of time.
+
+    Args:
+        rows: the newest ones.
+        first: when the first one of all started; None is the first of these.
+        coverage: reported, percent.
+        docs: the same for documentation.
+    """
     times = [row.started_at for row in rows if row.started_at is not None]
     found = Record(executions=len(rows), coverage=coverage, docs=docs)
     if not times:
         return found
-    found.age_days = (max(times) - min(times)).total_seconds() / 86_400
+    found.age_days = (max(times) - (first or min(times))).total_seconds() / 86_400
     known = _known(rows, 0, max(times) - timedelta(days=RECORD_DAYS))
     found.outcomes = len(known)
     if known:

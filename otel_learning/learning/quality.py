@@ -19,7 +19,7 @@ from otel_learning.learning.maturity import (
 from otel_learning.learning.risk import IMPACTS, Area, areas_of
 from otel_learning.records import QualityPolicy
 from otel_learning.store import quality_policies
-from otel_learning.store.outcomes import main_environment, read_outcomes
+from otel_learning.store.outcomes import first_start, main_environment, read_outcomes
 
 if TYPE_CHECKING:
     from otel_learning.store.database import LearningDatabase
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Flow = Literal["full", "standard", "accelerated", "streamlined", "escalated"]
 
+RECORD_ROWS: Final = 20_000
+"""The newest executions that are looked at; the score asks for no more than 1,000 outcomes."""
 ESCALATED_COVERAGE: Final = 90.0
 """What a failing or declining record asks for at least, percent."""
 COVERAGE_KEYS: Final = ("coverage", "test_coverage", "project_coverage", "repo_coverage")
@@ -112,17 +114,21 @@ def examine(
         raise InputError(f"coverage={coverage!r} is no percentage", "give 0 to 100")
     if environment is None:
         environment = main_environment(reader, repo=repo)
+    # NULL is no value that a column can be equal to; such rows are picked out here.
     rows = [
         row
         for row in read_outcomes(
-            reader, ["success", "quality_score"], groups=["task_type"], as_of=as_of, repo=repo
+            reader, ["success", "quality_score"], groups=["task_type"], as_of=as_of, repo=repo,
+            environment=environment, newest=RECORD_ROWS,
         )
         if row.environment == environment
-    ]
+    ]  # fmt: skip
     reports = quality_policies.read_reports(reader, repo, environment, as_of)
     if coverage is None:
         coverage = _percent(_first(reports, COVERAGE_KEYS))
-    record = record_of(rows, coverage=coverage, docs=_percent(_first(reports, DOCS_KEYS)))
+    docs = _percent(_first(reports, DOCS_KEYS))
+    first = first_start(reader, repo, environment, as_of)
+    record = record_of(rows, first=first, coverage=coverage, docs=docs)
     return judge(repo, record, environment, rows, _impacts(reports))
 
 

@@ -92,6 +92,8 @@ class Question:
     """Outcomes per variant for the one look; None is the sequential mode."""
     guardrails: tuple[tuple[Metric, float], ...] = ()
     """Metrics in which no variant may be worse than the first by more than this share."""
+    effect: float | None = None
+    """The smallest difference worth finding; smaller ones are no reason to go on."""
     dropped: frozenset[str] = frozenset()
     arms: dict[str, str] | None = None
 
@@ -119,8 +121,7 @@ def judge(asked: Question, exposed: Exposures) -> Verdict:
     if short:
         reasons.append("horizon_not_reached")
     elif best is None:
-        enough = all(len(outcomes[v]) > 0 for v in left)
-        reasons.append("no_difference_shown" if enough else "no_outcomes")
+        reasons.append(_why_not(asked, left, compared))
     else:
         reasons += [f"guardrail:{name}"[:48] for name in broken] or ["better_than_every_other"]
     return Verdict(
@@ -128,7 +129,10 @@ def judge(asked: Question, exposed: Exposures) -> Verdict:
         reasons,
         [_finding(asked, exposed, v, outcomes[v], decision, behind) for v in asked.variants],
         compared,
-        _warnings(asked, exposed),
+        [
+            *_warnings(asked, exposed),
+            *(f"guardrail_broken:{g['variant']}:{g['metric']}" for g in guardrails if g["broken"]),
+        ],
         guardrails,
     )
 
@@ -177,6 +181,19 @@ def _best(left: Sequence[str], compared: Sequence[Comparison]) -> str | None:
         if others and all((variant, other) in won for other in others):
             return variant
     return None
+
+
+def _why_not(asked: Question, left: Sequence[str], compared: Sequence[Comparison]) -> str:
+    """Why no variant is named; it may be that going on will not name one either."""
+    between = [c for c in compared if c.variant in left and c.against in left]
+    if any(not c.pairs for c in between):
+        return "no_outcomes"
+    if asked.effect and all(
+        c.low is not None and c.high is not None and -asked.effect < c.low <= c.high < asked.effect
+        for c in between
+    ):
+        return "difference_below_effect"
+    return "no_difference_shown"
 
 
 def _guard(asked: Question, exposed: Exposures, number: int) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_learning.store.reader import Reader
 
-_ENDED: Final = "coalesce(e.ended_at, e.started_at)"
+_ENDED: Final = "coalesce(e.ended_at, e.started_at, e.recorded_at)"
 MEASURES: Final[dict[str, tuple[str, str]]] = {
     **{
         name: (f"CAST(e.{name} AS DOUBLE)", _ENDED)
@@ -62,9 +62,12 @@ def read_outcomes(
     experiment: str | None = None,
     since: datetime | None = None,
     as_of: datetime | None = None,
+    newest: int | None = None,
     **equal: str | None,
 ) -> list[Row]:
     """Executions that started before `as_of`, with what was known of them by then.
+
+    In the order of time.
 
     Args:
         reader: a database, or a snapshot of one.
@@ -74,6 +77,7 @@ def read_outcomes(
         experiment: only those whose spans name this experiment.
         since: only those that started at this time or later.
         as_of: None for now.
+        newest: how many at most, the last to start; None is all.
         equal: columns in COLUMNS, and the value each must have; None is any.
     """
     until = "coalesce(CAST($as_of AS TIMESTAMPTZ), TIMESTAMPTZ '9999-12-31')"
@@ -91,6 +95,9 @@ def read_outcomes(
         if value is not None:
             chosen.append(f"e.{column} = ${column}")
             values[column] = value
+    last = "" if newest is None else "ORDER BY e.started_at DESC, e.execution_id DESC LIMIT $newest"
+    if newest is not None:
+        values["newest"] = newest
     asked = [MEASURES[name] for name in measures]
     columns = [f"e.{unit}" if unit in UNITS else _refused(unit)]
     columns += [f"e.{group}" if group in COLUMNS else _refused(group) for group in groups]
@@ -116,8 +123,8 @@ def read_outcomes(
         )
         SELECT CAST(e.execution_id AS VARCHAR), e.variant, e.environment, e.started_at,
             {", ".join(columns)}
-        FROM executions AS e LEFT JOIN said AS s ON s.execution_id = e.execution_id
-        WHERE {" AND ".join(chosen)}
+        FROM (FROM executions AS e WHERE {" AND ".join(chosen)} {last}) AS e
+        LEFT JOIN said AS s ON s.execution_id = e.execution_id
         ORDER BY e.started_at, e.execution_id
     """
     n = len(groups)
@@ -129,6 +136,18 @@ def read_outcomes(
         )
         for row in reader.sql(query, values)
     ]  # fmt: skip
+
+
+def first_start(
+    reader: Reader, repo: str, environment: str | None, as_of: datetime | None
+) -> datetime | None:
+    """When the first execution of a repository in an environment started."""
+    rows = reader.sql(
+        "SELECT min(started_at) FROM executions WHERE repo = $repo AND environment IS NOT "
+        "DISTINCT FROM $environment AND ($as_of IS NULL OR started_at < $as_of)",
+        {"repo": repo, "environment": environment, "as_of": as_of},
+    )
+    return rows[0][0] if rows else None
 
 
 def _refused(column: str) -> str:

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from otel_learning.learning.assignment import choose
 from otel_learning.learning.exposures import Outcome
 from otel_learning.learning.metrics import METRICS
 from otel_learning.learning.verdict import Question, judge
+from otel_learning.store import migrating
+from otel_learning.store.backup import back_up
 from tests.learning.worlds import DAY_NS, export, labelled
 from tests.lifecycle.stores import assert_private
 
@@ -239,6 +242,7 @@ def test_a_guardrail_keeps_a_winner_back(path: Path) -> None:
 
     assert (tight["decision"], tight["reasons"]) == (None, ["guardrail:actual_cost"])
     assert tight["guardrails"][0]["broken"] is True
+    assert "guardrail_broken:B:actual_cost" in tight["warnings"]
     assert (loose["decision"], loose["guardrails"][0]["broken"]) == ("B", False)
 
 
@@ -284,10 +288,8 @@ def decided(rates: dict[str, float], count: int, runs: int) -> dict[str | None, 
     named: dict[str | None, int] = {}
     for _ in range(runs):
         outcomes = world(rng, rates, count)
-        units = {v: len(timeline) for v, timeline in outcomes.items()}
-        exposed = Exposures(units, [outcomes])  # type: ignore[arg-type]
-        exposed.chosen = exposed.followed = dict.fromkeys(rates, 0)  # type: ignore[assignment]
-        name = judge(asked, exposed).decision
+        units = Counter({v: len(timeline) for v, timeline in outcomes.items()})
+        name = judge(asked, Exposures(units, [outcomes])).decision
         named[name] = named.get(name, 0) + 1
     return named
 
@@ -304,6 +306,22 @@ def test_of_many_variants_the_best_is_found() -> None:
     named = decided({**dict.fromkeys("ABCD", 0.5), "E": 0.75}, 400, 60)
 
     assert named["E"] >= 54 and set(named) <= {"E", None}
+
+
+def test_differences_too_small_to_matter_are_said() -> None:
+    """Once every difference is shown to be below the effect, going on is not worth it."""
+    import numpy as np
+
+    from otel_learning.learning.exposures import Exposures
+
+    rng = np.random.default_rng(2)
+    outcomes = world(rng, {"A": 0.9, "B": 0.9}, 3000)
+    reasons = []
+    for effect in (0.1, 0.001, None):
+        asked = Question(("A", "B"), (1.0, 1.0), METRICS["success"], "max", 0.05, effect=effect)
+        reasons += judge(asked, Exposures(Counter(A=3000, B=3000), [outcomes])).reasons
+
+    assert reasons == ["difference_below_effect", "no_difference_shown", "no_difference_shown"]
 
 
 def test_shares_that_are_off_are_said(path: Path) -> None:
@@ -476,6 +494,31 @@ def test_a_variant_can_be_taken_out(path: Path) -> None:
             experiments.stop(database, "tiers", variant=variant)
 
 
+def test_the_past_is_shown_as_it_was(path: Path) -> None:
+    """`as_of` before the decision: it was running then, and nothing was decided."""
+    database = create(path)
+    before = datetime.now(UTC)
+    experiments.stop(database, "tiers")
+    experiments.decide(database, "tiers", variant="B", note="so be it")
+
+    then = shown(database, as_of=before.replace(tzinfo=None))
+
+    assert (then["state"], then["decision"], len(then["trail"])) == ("running", None, 1)
+    assert (shown(database)["state"], shown(database)["decision"]) == ("decided", "B")
+
+
+def test_a_backup_holds_experiments(path: Path, tmp_path: Path) -> None:
+    """Definitions and trail are copied, and a store with experiments is sound."""
+    database = create(path, note="kept")
+    experiments.decide(database, "tiers", variant="A", note="as planned")
+    copy = back_up(path, tmp_path / "copy.duckdb")
+
+    assert experiments.get(LearningDatabase(copy.path), "tiers") == experiments.get(
+        database, "tiers"
+    )
+    assert [check.check for check in migrating.check(path) if not check.passed] == []
+
+
 def test_two_people_do_not_decide_at_once(path: Path) -> None:
     """Who looked before the other's decision is told to look again."""
     database = create(path)
@@ -523,7 +566,7 @@ def test_writing_beside_an_application_that_drains(path: Path) -> None:
         ({"goal": "up"}, "up"), ({"mode": "daily"}, "daily"), ({"alpha": 0.0}, "alpha"),
         ({"power": 1.0}, "power"), ({"effect": -0.1}, "effect"),
         ({"variants": ["A"]}, "1 variants"),
-        ({"variants": ["A", "A"]}, "different"), ({"variants": ["A", "b c"]}, "b c"),
+        ({"variants": ["A", "A"]}, "different"), ({"variants": ["A", "b;c"]}, "b;c"),
         ({"weights": [1, 2, 3]}, "3 weights"), ({"weights": [1, 0]}, "positive"),
         ({"strata": ["colour"]}, "colour"), ({"by": "model_tier"}, "go together"),
         ({"by": "model_tier", "arms": ["x"]}, "1 arms"),
@@ -543,11 +586,22 @@ def test_a_wrong_definition_is_named(path: Path, wrong: dict[str, Any], named: s
     assert experiments.experiments(database) == []
 
 
-@pytest.mark.parametrize("name", ["", "a b", "x" * 101, "a'b", 'a"b'])
+@pytest.mark.parametrize("name", ["", "a  b", " a", "a\nb", "x" * 101, "a'b", 'a"b'])
 def test_a_wrong_name_is_refused(path: Path, name: str) -> None:
     """A name is one word, so that it can stand in a span's attribute and on a command line."""
     with pytest.raises(InputError, match="no name for an experiment"):
         create(path, name)
+
+
+def test_names_made_elsewhere_are_taken(path: Path) -> None:
+    """A flag service's names may hold blanks, and a model's name a slash."""
+    more = {"by": "requested_model", "arms": ["small", "vendor/large-2"]}
+    create(path, "flag: new router", variants=["control group", "größer"], **more)
+    rates = {"control group": 0.2, "größer": 0.9}
+
+    found = shown(export(path, labelled("flag: new router", rates, 100)), "flag: new router")
+
+    assert found["decision"] == "größer"
 
 
 def test_a_name_is_used_once(path: Path) -> None:
