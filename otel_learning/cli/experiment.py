@@ -149,7 +149,7 @@ def list_(db: Db = None, as_json: AsJson = False) -> None:
     from otel_learning.learning import experiments
 
     with open_store(db) as database:
-        found = experiments.experiments(database)
+        found = experiments.list_all(database)
     print_rows(
         ["name", "state", "decision", "metric", "variants", "created_at", "ended_at"],
         [

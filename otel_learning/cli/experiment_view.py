@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from otel_learning.learning.definition import Experiment
-    from otel_learning.learning.experiments import Finding
+    from otel_learning.learning.findings import Finding
 
 
 def created(made: Experiment) -> dict[str, Any]:

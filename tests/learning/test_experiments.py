@@ -19,7 +19,7 @@ from otel_learning import FeedbackRecord, LearningDatabase
 from otel_learning.errors import ConfigurationError, InputError
 from otel_learning.learning import experiments
 from otel_learning.learning.assignment import choose
-from otel_learning.learning.exposures import Outcome
+from otel_learning.learning.exposures import Exposures, Outcome
 from otel_learning.learning.metrics import METRICS
 from otel_learning.learning.verdict import Question, judge
 from otel_learning.store import migrating
@@ -166,6 +166,29 @@ def test_what_was_chosen_is_compared_with_the_arm(path: Path) -> None:
     assert found["A"]["followed"] == 1.0 and 0.2 < found["B"]["followed"] < 0.8
 
 
+def test_a_user_is_assigned_by_the_hash_that_the_store_has(path: Path) -> None:
+    """The id and its hash get the same variant, and executions count for it."""
+    database = create(path, unit="user_hash")
+    with pytest.raises(InputError, match="no key"):
+        experiments.assign(database, "tiers", "ann")
+    users = [f"user-{i}" for i in range(40)]
+    database = export(
+        path,
+        [(f"t-{u}", {"user.id": u, "learning.outcome.success": True}) for u in users],
+    )
+    hashes = dict(database.sql("SELECT task_id, user_hash FROM executions"))
+    given: Counter[str] = Counter()
+    for user in users[:6]:
+        assigned = experiments.assign(database, "tiers", user)
+        assert assigned == experiments.assign(database, "tiers", hashes[f"t-{user}"])
+    for value in hashes.values():
+        given[choose("tiers", value, "AB")] += 1
+
+    found = by_variant(shown(database))
+
+    assert {variant: one["support"] for variant, one in found.items()} == dict(given)
+
+
 # --------------------------------------------------------------------------------- metrics
 
 
@@ -281,8 +304,6 @@ def decided(rates: dict[str, float], count: int, runs: int) -> dict[str | None, 
     """How often each variant is named, of so many worlds."""
     import numpy as np
 
-    from otel_learning.learning.exposures import Exposures
-
     rng = np.random.default_rng(1)
     asked = Question(tuple(rates), (1.0,) * len(rates), METRICS["success"], "max", 0.05)
     named: dict[str | None, int] = {}
@@ -308,11 +329,44 @@ def test_of_many_variants_the_best_is_found() -> None:
     assert named["E"] >= 54 and set(named) <= {"E", None}
 
 
+def test_a_variant_that_is_shown_to_be_worse_is_behind() -> None:
+    """Also while the best one is still open between the others."""
+    import numpy as np
+
+    outcomes = world(np.random.default_rng(3), {"A": 0.8, "B": 0.8, "C": 0.4}, 250)
+    asked = Question(("A", "B", "C"), (1.0,) * 3, METRICS["success"], "max", 0.05)
+
+    found = judge(asked, Exposures(Counter(A=250, B=250, C=250), [outcomes]))
+
+    assert found.decision is None
+    assert [one.status for one in found.variants] == ["in", "in", "behind"]
+
+
+def test_a_guardrail_seldom_breaks_where_there_is_no_harm() -> None:
+    """Costs with long tails, the same for both: at most alpha of 300 worlds raise an alarm."""
+    import numpy as np
+
+    rng = np.random.default_rng(4)
+    broken = 0
+    for _ in range(300):
+        outcomes = world(rng, {"A": 0.5, "B": 0.5}, 200)
+        costs = {
+            v: [o._replace(value=float(rng.lognormal(0, 1.2))) for o in timeline]
+            for v, timeline in outcomes.items()
+        }
+        asked = Question(
+            ("A", "B"), (1.0, 1.0), METRICS["success"], "max", 0.05,
+            guardrails=((METRICS["actual_cost"], 0.0),),
+        )  # fmt: skip
+        exposed = Exposures(Counter(A=200, B=200), [outcomes, costs])
+        broken += judge(asked, exposed).guardrails[0]["broken"]
+
+    assert broken <= 15
+
+
 def test_differences_too_small_to_matter_are_said() -> None:
     """Once every difference is shown to be below the effect, going on is not worth it."""
     import numpy as np
-
-    from otel_learning.learning.exposures import Exposures
 
     rng = np.random.default_rng(2)
     outcomes = world(rng, {"A": 0.9, "B": 0.9}, 3000)
@@ -551,7 +605,7 @@ def test_writing_beside_an_application_that_drains(path: Path) -> None:
 
     database = LearningDatabase(path)
     assert not errors
-    assert len(experiments.experiments(database)) == 4
+    assert len(experiments.list_all(database)) == 4
     assert database.count_executions() == 20 * (number + 1)
     assert_private(path.parent)
 
@@ -583,7 +637,7 @@ def test_a_wrong_definition_is_named(path: Path, wrong: dict[str, Any], named: s
 
     with pytest.raises(InputError, match=named):
         experiments.create(database, "e", **{"variants": ["A", "B"], **wrong})
-    assert experiments.experiments(database) == []
+    assert experiments.list_all(database) == []
 
 
 @pytest.mark.parametrize("name", ["", "a  b", " a", "a\nb", "x" * 101, "a'b", 'a"b'])
