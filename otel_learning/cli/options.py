@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,21 @@ Db = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def moment_of(said: str) -> datetime:
+    """A time in ISO 8601; one without a zone is UTC.
+
+    Raises:
+        InputError: it is none.
+    """
+    from otel_learning.errors import InputError
+
+    try:
+        found = datetime.fromisoformat(said)
+    except ValueError:
+        raise InputError(f"{said!r} is no time", "for example 2026-11-01T12:00") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def settings_in_force(db: Path | None) -> Settings:

@@ -61,6 +61,13 @@ _ROWS: Final = {
         "  SELECT 'task|' || task_id AS name, day FROM settled_executions"
         "  UNION ALL SELECT 'trace|' || unnest(trace_ids), day FROM settled_executions"
         ") WHERE name IS NOT NULL) ANTI JOIN execution_keys USING (key, day)",
+    "an experiment has a trail, and a trail its experiment":
+        "SELECT count(*) FROM experiment_definitions FULL JOIN (SELECT experiment, ordinal FROM "
+        "experiment_events WHERE ordinal = 1 AND event = 'created') AS e USING (experiment) "
+        "WHERE ordinal IS NULL OR created_at IS NULL",
+    "an experiment is there once, and each row of its trail too":
+        "SELECT (SELECT count(*) - count(DISTINCT experiment) FROM experiment_definitions) + "
+        "(SELECT count(*) - count(DISTINCT (experiment, ordinal)) FROM experiment_events)",
 }  # fmt: skip
 """What must hold -> a query that counts the rows of which it does not."""
 

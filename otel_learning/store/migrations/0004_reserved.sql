@@ -1,0 +1,2 @@
+-- Reserved: nothing changes.
+-- on drain: always
