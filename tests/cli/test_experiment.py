@@ -11,7 +11,7 @@ import pytest
 
 from otel_learning import LearningDatabase
 from tests.command_line import Run
-from tests.learning.worlds import DAY_NS, export, labelled
+from tests.learning.planted import DAY_NS, export, labelled
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.command_line import Run
 from tests.learning.test_quality import tasks
-from tests.learning.worlds import DAY_NS, export
+from tests.learning.planted import DAY_NS, export
 
 
 @pytest.fixture
