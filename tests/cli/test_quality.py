@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import Run
-from tests.learning.test_quality import tasks
 from tests.learning.planted import DAY_NS, export
+from tests.learning.test_quality import tasks
 
 
 @pytest.fixture
