@@ -45,6 +45,9 @@ class Sums:
     known: float = 0.0
     randomised: float = 0.0
     balance: float = 0.0
+    open_known: float = 0.0
+    """Of executions with a logged propensity and a known outcome."""
+    w_squares_success: float = 0.0
     costs: float = 0.0
     durations: float = 0.0
     duration_weight: float = 0.0

@@ -67,6 +67,8 @@ SELECT
     count(success) AS known,
     count(p) AS randomised,
     sum(1 / p) AS balance,
+    sum(v) FILTER (p IS NOT NULL AND success IS NOT NULL) AS open_known,
+    sum(w * w) FILTER (success) AS w_squares_success,
     {weighed}
     count(cost) AS costs,
     count(duration) AS durations,
