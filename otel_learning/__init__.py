@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         StoreLockedError,
         StoreMissingError,
     )
+    from otel_learning.learning.recommend import recommend
+    from otel_learning.learning.recommendation import Recommendation
     from otel_learning.records import (
         Attempt,
         ErrorType,
@@ -56,12 +58,14 @@ _HOMES = {
     "OtelLearningError": "errors",
     "Page": "records",
     "QualityPolicy": "records",
+    "Recommendation": "learning.recommendation",
     "SchemaUpgradeError": "errors",
     "SchemaVersionError": "errors",
     "SolutionRecord": "records",
     "StoreError": "errors",
     "StoreLockedError": "errors",
     "StoreMissingError": "errors",
+    "recommend": "learning.recommend",
 }
 
 __all__ = [
@@ -81,12 +85,14 @@ __all__ = [
     "OtelLearningError",
     "Page",
     "QualityPolicy",
+    "Recommendation",
     "SchemaUpgradeError",
     "SchemaVersionError",
     "SolutionRecord",
     "StoreError",
     "StoreLockedError",
     "StoreMissingError",
+    "recommend",
 ]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 from uuid import UUID
@@ -20,6 +21,7 @@ from otel_learning.records import (
     FeedbackRecord,
     Page,
 )
+from otel_learning.store import evidence_rows
 from otel_learning.store.day_keys import bounds
 from otel_learning.store.filters import (
     NEWEST_FIRST,
@@ -168,6 +170,29 @@ class Reader(ABC):
         seeds += [Observation(None, "", None, False, "step", None, None, facts=f) for f in facts]
         with self._cursor() as con:
             return Ledger(self.path).connected(con, seeds).observations
+
+    # -------------------------------------------------------------------- learning
+
+    def evidence(
+        self,
+        by: Sequence[str],
+        as_of: datetime | None,
+        half_life_days: Callable[[list[evidence_rows.Row]], float | None],
+    ) -> evidence_rows.EvidenceRows:
+        """Sums over executions by arm and context; what `recommend` rests on.
+
+        The arguments are those of `otel_learning.store.evidence_rows.read`.
+
+        Raises:
+            QueryError: DuckDB cannot compute them.
+        """
+        import duckdb
+
+        with self._cursor() as con:
+            try:
+                return evidence_rows.read(con, by, as_of, half_life_days)
+            except duckdb.Error as error:
+                raise QueryError(str(error)) from error
 
     # ----------------------------------------------------------------------- views
 

@@ -1,0 +1,167 @@
+"""Sums over executions that learning is made of, one row per arm and context.
+
+A million executions become some hundred rows of sufficient statistics, so that what is held in
+memory and computed with does not grow with the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import duckdb
+
+ARM_COLUMNS: Final = (
+    "model_tier", "pool_type", "swarm_topology", "requested_model", "agent", "provider",
+    "selector", "policy_version", "variant",
+)  # fmt: skip
+"""What a router, or whoever set it up, chose. `model` is not among them: a fallback may have."""
+PROPENSITY_LEAST: Final = 0.01
+"""A decision that was less probable gives a weight above 100, which one row must not have."""
+
+Row = dict[str, Any]
+
+
+class EvidenceRows(NamedTuple):
+    """Sums of one store for one choice of arms; `arm` is the value, or the values joined by /."""
+
+    days: list[Row]
+    """Per environment, arm and day: `known` and `successes`."""
+    sums: list[Row]
+    """Per environment, task type, repo and arm; the columns of `_SUMS`."""
+    spreads: list[Row]
+    """Per environment, arm and `shape`: how far logarithms of costs lie from those of others, as
+    quantiles at TAILS."""
+    half_life_days: float | None
+
+
+# Weights: one execution stands for 1/sampling_ratio of them. `p` is the probability of the very
+# decision that is asked about, where it was logged and is neither certain nor too small.
+_CHOSEN: Final = """
+SELECT
+    environment, task_type, repo, {arm} AS arm,
+    CAST(timezone('UTC', coalesce(started_at, recorded_at)) AS DATE) AS day,
+    success, actual_cost AS cost, duration_seconds AS duration, quality_score AS quality,
+    1.0 / greatest(coalesce(sampling_ratio, 1.0), 0.0001) AS sampled,
+    CASE WHEN propensity_of = $decision AND propensity >= {least} AND propensity < 1
+        THEN propensity END AS p
+FROM executions
+WHERE {known}
+    AND ($as_of IS NULL OR coalesce(ended_at, started_at, recorded_at) < $as_of)
+"""
+
+_DAYS: Final = """
+SELECT environment, arm, CAST(day - DATE '1970-01-01' AS BIGINT) AS day,
+    count(success) AS known, count(*) FILTER (success) AS successes
+FROM chosen
+GROUP BY environment, arm, day
+ORDER BY ALL
+"""
+
+_SUMS: Final = """
+SELECT
+    environment, task_type, repo, arm,
+    count(*) AS executions,
+    count(success) AS known,
+    count(p) AS randomised,
+    sum(1 / p) AS balance,
+    {weighed}
+    count(cost) AS costs,
+    count(duration) AS durations,
+    sum(v) FILTER (duration IS NOT NULL) AS duration_weight,
+    sum(v * duration) AS duration_sum,
+    sum(v) FILTER (quality IS NOT NULL) AS quality_weight,
+    sum(v * quality) AS quality_sum
+FROM (
+    SELECT *, sampled * v_age AS v, sampled * v_age / p AS w FROM (
+        SELECT *, CASE WHEN $half_life IS NULL THEN 1.0 ELSE
+            pow(0.5, (max(day) OVER (PARTITION BY environment) - day) / $half_life) END AS v_age
+        FROM chosen
+    )
+)
+GROUP BY environment, task_type, repo, arm
+ORDER BY environment, task_type, repo, arm
+"""
+_WEIGHED: Final = """
+    sum({w}) FILTER (success IS NOT NULL) AS {w}_known,
+    sum({w} * {w}) FILTER (success IS NOT NULL) AS {w}_squares,
+    sum({w}) FILTER (success) AS {w}_success,
+    sum({w}) FILTER (cost IS NOT NULL) AS {w}_cost,
+    sum({w}) FILTER (cost > 0) AS {w}_paid,
+    sum({w} * cost) AS {w}_cost_sum,
+    sum({w} * ln(cost)) FILTER (cost > 0) AS {w}_log,
+    sum({w} * ln(cost) * ln(cost)) FILTER (cost > 0) AS {w}_log_squares,
+"""
+
+# How far single costs lie from the mean that the others of their group give, drawn to the mean
+# of their arm as if that were {pull} executions: leaving each out of its own mean is what makes
+# the band hold for the next one (jackknife+; Barber et al., Annals of Statistics 49, 2021).
+_SPREADS: Final = """
+SELECT environment, arm, '{shape}' AS shape, count(off) AS costs,
+    quantile_cont(off, {shares}) AS quantiles
+FROM (
+    SELECT environment, arm,
+        x - (total - x + {pull} * (all_total - x) / nullif(n - 1, 0)) / (here - 1 + {pull}) AS off
+    FROM (
+        SELECT environment, arm, ln(cost) AS x,
+            count(*) OVER whole AS n, sum(ln(cost)) OVER whole AS all_total,
+            count(*) OVER part AS here, sum(ln(cost)) OVER part AS total
+        FROM chosen WHERE cost > 0
+        WINDOW whole AS (PARTITION BY environment, arm),
+            part AS (PARTITION BY environment, arm{group})
+    )
+)
+GROUP BY environment, arm
+"""
+_SHAPES: Final = {
+    "": "", "task_type": ", task_type", "repo": ", repo", "task_type/repo": ", task_type, repo",
+}  # fmt: skip
+_PULL: Final = 4.0
+TAILS: Final = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0)
+"""Shares of `quantiles`: between them lie the ends of a band of 90 %, by the number of rows."""
+
+
+def read(
+    con: duckdb.DuckDBPyConnection,
+    by: Sequence[str],
+    as_of: datetime | None,
+    half_life_days: Callable[[list[Row]], float | None],
+) -> EvidenceRows:
+    """Sums over all executions whose route is known in every column of `by`.
+
+    Args:
+        con: a connection that only reads.
+        by: columns out of ARM_COLUMNS, which the caller has checked.
+        as_of: only what had ended before; None is all.
+        half_life_days: told the rows per day, after how many days an execution counts half, seen
+            from the newest one of its environment; None: never.
+    """
+    sums = _SUMS.replace("{weighed}", "".join(_WEIGHED.format(w=w) for w in ("v", "w")))
+    spreads = " UNION ALL ".join(
+        f"({_SPREADS.format(shape=shape, group=group, pull=_PULL, shares=list(TAILS))})"
+        for shape, group in _SHAPES.items()
+    )
+    values = {"as_of": as_of}
+    per_day = _dicts(con, _DAYS, by, values)
+    half_life = half_life_days(per_day)
+    return EvidenceRows(
+        per_day,
+        _dicts(con, sums, by, {**values, "half_life": half_life}),
+        _dicts(con, f"{spreads} ORDER BY ALL", by, values),
+        half_life,
+    )
+
+
+def _dicts(
+    con: duckdb.DuckDBPyConnection, query: str, by: Sequence[str], values: dict[str, Any]
+) -> list[Row]:
+    arm = " || '/' || ".join(by)
+    known = " AND ".join(f"{column} IS NOT NULL" for column in by)
+    chosen = _CHOSEN.format(arm=arm, known=known, least=PROPENSITY_LEAST)
+    con.execute(
+        f"WITH chosen AS MATERIALIZED ({chosen}) {query}", {**values, "decision": "/".join(by)}
+    )
+    names = [column[0] for column in con.description or []]
+    return [dict(zip(names, row, strict=True)) for row in con.fetchall()]
