@@ -13,7 +13,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -78,16 +78,17 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    equal: tuple[tuple[str, str], ...]
+class _When:
+    """The contexts that a rule is for."""
+
+    equal: tuple[tuple[str, str | None], ...]
     within: tuple[tuple[str, float, float], ...]
     """(name, lowest, first above)"""
-    arms: tuple[str, ...]
-    shares: tuple[float, ...]
 
     def fits(self, context: Mapping[str, Any]) -> bool:
         for name, value in self.equal:
-            if str(context.get(name)) != value:
+            have = context.get(name)
+            if (None if have is None else str(have)) != value:
                 return False
         for name, low, high in self.within:
             number = context.get(name)
@@ -96,6 +97,13 @@ class _Rule:
             if not low <= number < high:
                 return False
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    when: _When
+    arms: tuple[str, ...]
+    shares: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,8 @@ class PolicyReader:
     Args:
         path: the store (`learning.duckdb`) or its policy file (`learning.duckdb.policy.json`).
         default: the choice where the policy has nothing to say; else the policy's own default.
-        draw: gives numbers in [0, 1); for tests.
+        draw: gives numbers in [0, 1).
+        clock: gives seconds since 1970, for a router that lives in a time of its own.
     """
 
     def __init__(
@@ -125,14 +134,16 @@ class PolicyReader:
         path: str | os.PathLike[str] = "learning.duckdb",
         *,
         default: str | None = None,
-        draw: Any = None,
+        draw: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         store = os.fspath(path)
         store = store.removesuffix(SUFFIX)
         self.path = os.path.expanduser(store) + SUFFIX
         self.off_path = os.path.expanduser(store) + OFF_SUFFIX
         self._default = default
-        self._draw = draw if draw is not None else random.random
+        self._draw = draw
+        self._clock = clock
         self._seen: tuple[tuple[int, int, int] | None, _Policy | str] = (None, "missing")
 
     def choose(
@@ -164,10 +175,10 @@ class PolicyReader:
         if isinstance(policy, str):
             return Choice(default, policy)
         default = default if default is not None else policy.default
-        if time.time() >= policy.expires_at:
+        if self._clock() >= policy.expires_at:
             return Choice(default, "expired")
         for rule in policy.rules:
-            if rule.fits(context):
+            if rule.when.fits(context):
                 return self._drawn(policy, rule, default, candidates)
         return Choice(default, "no-rule")
 
@@ -241,8 +252,25 @@ def parsed(document: Mapping[str, Any]) -> _Policy:
     )
 
 
+def matching(
+    entries: Iterable[Mapping[str, Any]], context: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """The first entry whose `when` fits a context, as a reader finds it; None if none does."""
+    return next((entry for entry in entries if _when(entry).fits(context)), None)
+
+
 def _rule(entry: Mapping[str, Any]) -> _Rule:
-    equal, within = [], []
+    shares = {str(arm): float(share) for arm, share in entry["propensities"].items()}
+    if not all(0 <= share <= 1 for share in shares.values()):
+        raise ValueError(f"probabilities {shares} are not all in 0..1")
+    if abs(math.fsum(shares.values()) - 1) > _SUM_OFF:
+        raise ValueError(f"probabilities {shares} do not sum to 1")
+    return _Rule(_when(entry), tuple(shares), tuple(shares.values()))
+
+
+def _when(entry: Mapping[str, Any]) -> _When:
+    equal: list[tuple[str, str | None]] = []
+    within: list[tuple[str, float, float]] = []
     for name, value in entry["when"].items():
         if isinstance(value, list):
             low, high = value
@@ -251,10 +279,5 @@ def _rule(entry: Mapping[str, Any]) -> _Rule:
                  math.inf if high is None else float(high))
             )  # fmt: skip
         else:
-            equal.append((name, str(value)))
-    shares = {str(arm): float(share) for arm, share in entry["propensities"].items()}
-    if not all(0 <= share <= 1 for share in shares.values()):
-        raise ValueError(f"probabilities {shares} are not all in 0..1")
-    if abs(math.fsum(shares.values()) - 1) > _SUM_OFF:
-        raise ValueError(f"probabilities {shares} do not sum to 1")
-    return _Rule(tuple(equal), tuple(within), tuple(shares), tuple(shares.values()))
+            equal.append((name, None if value is None else str(value)))
+    return _When(tuple(equal), tuple(within))
