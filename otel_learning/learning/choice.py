@@ -65,8 +65,8 @@ def propensities(logits: Sequence[Normal], penalties: Sequence[float]) -> list[f
     Integrated over quantiles instead of sampled, so that the same rows give the same answer.
 
     Args:
-        logits: posterior of each arm's success rate; what they are unsure of in common is left
-            out, because it does not change which is the best.
+        logits: posterior of each arm's success rate; only what is `worth_exploring` of its
+            variance counts.
         penalties: what its cost takes off the success rate.
 
     Source: Thompson, Biometrika 25 (1933); Chapelle & Li, NeurIPS 2011.
@@ -74,7 +74,7 @@ def propensities(logits: Sequence[Normal], penalties: Sequence[float]) -> list[f
     count = len(logits)
     if count == 1:
         return [1.0]
-    deviations = [math.sqrt(max(normal.own_variance, 1e-12)) for normal in logits]
+    deviations = [math.sqrt(max(normal.worth_exploring, 1e-12)) for normal in logits]
     shares = []
     for a in range(count):
         share = 0.0

@@ -22,7 +22,7 @@ from otel_learning.learning.pooling import (
     learn,
     logit,
 )
-from otel_learning.store.evidence_rows import TAILS, EvidenceRows, Row
+from otel_learning.store.evidence_rows import SHAPES, TAILS, EvidenceRows, Row
 
 Weights = Literal["v", "w"]
 """`v`: each execution counts once, by its age and sampling; `w`: also by 1/propensity."""
@@ -45,6 +45,9 @@ class Sums:
     known: float = 0.0
     randomised: float = 0.0
     balance: float = 0.0
+    open_known: float = 0.0
+    """Of executions with a logged propensity and a known outcome."""
+    w_squares_success: float = 0.0
     costs: float = 0.0
     durations: float = 0.0
     duration_weight: float = 0.0
@@ -226,9 +229,9 @@ class Environment:
             mine.executions / all_.executions if all_.executions else 0.0
             for mine, all_ in zip(here, above, strict=True)
         ]
-        spread = max(1 - all_squares / _rows(above) ** 2, 0.0) if what == "rate" else 0.0
+        share = _rows(here) / _rows(above) if _rows(above) else 0.0
         told = self._told(what, shape_of(place), here, weights)
-        return Context(told, shared, singles, shares, spread)
+        return Context(told, shared, singles, shares, share)
 
     def _squares_below(self, above: Place, shape: Shape) -> list[float]:
         """Sums of squared executions of the places below one: per arm, and of all arms."""
@@ -361,10 +364,10 @@ def environments(rows: EvidenceRows) -> dict[str | None, Environment]:
         cell = environment.cells.setdefault(place, [Sums() for _ in environment.arms])
         cell[at].add(row)
     for row in rows.spreads:
-        if row["costs"]:
-            found[row["environment"]].spreads[row["arm"], row["shape"]] = (
-                *_band(row["quantiles"], row["costs"]), row["costs"],
-            )  # fmt: skip
+        spreads = found[row["environment"]].spreads
+        for i, shape in enumerate(SHAPES):
+            band = _band(row[f"shape{i}"], row["costs"])
+            spreads[row["arm"], shape] = (*band, row["costs"])
     return found
 
 

@@ -36,7 +36,6 @@ PRIOR_SINGLE: Final = 0.5
 """The same of what one arm has alone: interactions are smaller than main effects, as a rule."""
 CONTEXTS_MOST: Final = 300
 """Contexts that the deviations are learned from: those with most rows. More teach no more."""
-_ATTENUATION: Final = (16 * math.sqrt(3) / (15 * math.pi)) ** 2
 _LEAST: Final = 1e-4
 """Keeps variances from being zero, by which is divided."""
 _NEGLIGIBLE: Final = 0.003
@@ -49,8 +48,9 @@ class Normal(NamedTuple):
 
     mean: float
     variance: float
-    own_variance: float = 0.0
-    """The part that is not shared with the other arms: what a comparison is unsure by."""
+    worth_exploring: float = 0.0
+    """The part that trying an arm here would settle for many: what all arms share, no trial
+    tells apart; what is particular to a context counts by its share of the executions."""
 
 
 class Likelihood(Protocol):
@@ -58,6 +58,9 @@ class Likelihood(Protocol):
 
     def slope(self, value: float) -> tuple[float, float]:
         """First derivative of the log likelihood, and minus the second."""
+
+    def tilt(self, value: float) -> float:
+        """Third derivative of the log likelihood."""
 
     def log(self, value: float) -> float:
         """The log likelihood, up to a constant."""
@@ -72,6 +75,10 @@ class Outcomes(NamedTuple):
     def slope(self, value: float) -> tuple[float, float]:
         rate = sigmoid(value)
         return self.successes - self.known * rate, self.known * rate * (1 - rate)
+
+    def tilt(self, value: float) -> float:
+        rate = sigmoid(value)
+        return self.known * rate * (1 - rate) * (2 * rate - 1)
 
     def log(self, value: float) -> float:
         return self.successes * value - self.known * _softplus(value)
@@ -88,6 +95,9 @@ class Amounts(NamedTuple):
         precision = self.number / self.noise
         return precision * (self.mean - value), precision
 
+    def tilt(self, value: float) -> float:
+        return 0.0
+
     def log(self, value: float) -> float:
         return -0.5 * self.number / self.noise * (self.mean - value) ** 2
 
@@ -101,8 +111,8 @@ class Context(NamedTuple):
     """By how much the variances of its deviations differ from the level's: see `apart`."""
     shares: Sequence[float] | None = None
     """Which share of the level above's rows are its own, per arm: it errs with those."""
-    spread: float = 0.0
-    """Where the level above is the logit of a mean rate: how spread its rows are over contexts."""
+    share: float = 1.0
+    """Which share of the level above's rows, of all arms, are its own."""
 
 
 def apart(here: float, above: float, squares: float) -> float:
@@ -137,8 +147,8 @@ class Pooling(NamedTuple):
             mean = sum(weight * part[arm].mean for weight, part in parts)
             between = sum(weight * (part[arm].mean - mean) ** 2 for weight, part in parts)
             within = sum(weight * part[arm].variance for weight, part in parts)
-            own = sum(weight * part[arm].own_variance for weight, part in parts)
-            found.append(Normal(mean, within + between, own + between))
+            explore = sum(weight * part[arm].worth_exploring for weight, part in parts)
+            found.append(Normal(mean, within + between, explore + context.share * between))
         return found
 
 
@@ -187,10 +197,6 @@ def _posterior(
     arms, told = range(len(parent)), context.arms
     effects = [0.0] * len(parent)
     shift, own = 0.0, effects
-    # The logit of a mean of rates is nearer to 0 than the mean of their logits (Zeger, Liang &
-    # Albert, Biometrics 44, 1988).
-    away = math.sqrt(1 + _ATTENUATION * context.spread * (shared + single))
-    parent = [level._replace(mean=level.mean * away) for level in parent]
     shared *= max(context.shared_scale, _LEAST)
     scales = context.single_scales or [1.0] * len(parent)
     singles = [single * max(scale, _LEAST) for scale in scales]
@@ -222,14 +228,13 @@ def _posterior(
     for a in arms:
         # What is drawn to errs along with the rows that are in both: twice the covariance.
         both = 1 + 2 * kept[a] * shares[a]
-        own_variance = singles[a] * kept[a] * both + kept[a] ** 2 * parent[a].own_variance
-        common = kept[a] ** 2 * (parent[a].variance - parent[a].own_variance)
+        local = singles[a] * kept[a] * both
         shift_variance = kept[a] ** 2 * shared / spread * (1 + 2 * shares[a] / spread)
-        found.append(
-            Normal(
-                parent[a].mean + effects[a], own_variance + shift_variance + common, own_variance
-            )
-        )
+        variance = local + shift_variance + kept[a] ** 2 * parent[a].variance
+        # From the mode to the mean: the likelihood's third derivative tilts the posterior.
+        tilt = 0.5 * variance**2 * told[a].tilt(parent[a].mean + effects[a])
+        explore = context.share * local + kept[a] ** 2 * parent[a].worth_exploring
+        found.append(Normal(parent[a].mean + effects[a] + tilt, variance, explore))
     return evidence, found
 
 

@@ -15,8 +15,9 @@ from weakref import WeakKeyDictionary
 
 from otel_learning.errors import InputError
 from otel_learning.learning.advice import Question, advise, nothing
-from otel_learning.learning.evidence import shape_of
+from otel_learning.learning.evidence import Environment, shape_of
 from otel_learning.learning.memory import Memory, View
+from otel_learning.learning.offpolicy import arm_values
 from otel_learning.learning.recommendation import Recommendation
 from otel_learning.store.evidence_rows import ARM_COLUMNS
 from otel_learning.store.reader import Reader
@@ -127,6 +128,17 @@ def evidence(
         "half_life_days": view.half_life_days if view is not None else None,
         "reasons": answer.reasons,
         "arms": arms,
+        "off_policy": _off_policy(found),
+    }
+
+
+def _off_policy(found: Environment | None) -> dict[str, Any]:
+    """Success of choosing each arm always, over all contexts, where propensities were logged."""
+    if found is None:
+        return {}
+    return {
+        arm: {**asdict(worth), "overlap_doubtful": worth.overlap_doubtful}
+        for arm, worth in arm_values(found).items()
     }
 
 

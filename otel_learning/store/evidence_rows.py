@@ -32,8 +32,8 @@ class EvidenceRows(NamedTuple):
     sums: list[Row]
     """Per environment, task type, repo and arm; the columns of `_SUMS`."""
     spreads: list[Row]
-    """Per environment, arm and `shape`: how far logarithms of costs lie from those of others, as
-    quantiles at TAILS."""
+    """Per environment and arm: how far logarithms of costs lie from those of others, as a list of
+    quantiles at TAILS for each of SHAPES."""
     half_life_days: float | None
 
 
@@ -67,6 +67,8 @@ SELECT
     count(success) AS known,
     count(p) AS randomised,
     sum(1 / p) AS balance,
+    sum(v) FILTER (p IS NOT NULL AND success IS NOT NULL) AS open_known,
+    sum(w * w) FILTER (success) AS w_squares_success,
     {weighed}
     count(cost) AS costs,
     count(duration) AS durations,
@@ -98,26 +100,33 @@ _WEIGHED: Final = """
 # How far single costs lie from the mean that the others of their group give, drawn to the mean
 # of their arm as if that were {pull} executions: leaving each out of its own mean is what makes
 # the band hold for the next one (jackknife+; Barber et al., Annals of Statistics 49, 2021).
+# The sums of the groups are put together by windows over the few groups, not over all rows.
 _SPREADS: Final = """
-SELECT environment, arm, '{shape}' AS shape, count(off) AS costs,
-    quantile_cont(off, {shares}) AS quantiles
+, paid AS (SELECT environment, arm, task_type, repo, ln(cost) AS x FROM chosen WHERE cost > 0),
+parts AS (
+    SELECT environment, arm, task_type, repo, count(*) AS n, sum(x) AS total
+    FROM paid GROUP BY ALL
+), wholes AS (
+    SELECT environment, arm, task_type, repo, {sums}
+    FROM parts
+    WINDOW {windows}
+)
+SELECT environment, arm, count(*) AS costs, {quantiles}
 FROM (
-    SELECT environment, arm,
-        x - (total - x + {pull} * (all_total - x) / nullif(n - 1, 0)) / (here - 1 + {pull}) AS off
-    FROM (
-        SELECT environment, arm, ln(cost) AS x,
-            count(*) OVER whole AS n, sum(ln(cost)) OVER whole AS all_total,
-            count(*) OVER part AS here, sum(ln(cost)) OVER part AS total
-        FROM chosen WHERE cost > 0
-        WINDOW whole AS (PARTITION BY environment, arm),
-            part AS (PARTITION BY environment, arm{group})
-    )
+    SELECT paid.environment, paid.arm, {offs}
+    FROM paid JOIN wholes ON paid.arm = wholes.arm
+        AND paid.environment IS NOT DISTINCT FROM wholes.environment
+        AND paid.task_type IS NOT DISTINCT FROM wholes.task_type
+        AND paid.repo IS NOT DISTINCT FROM wholes.repo
 )
 GROUP BY environment, arm
+HAVING costs > 1
+ORDER BY environment, arm
 """
-_SHAPES: Final = {
+SHAPES: Final = {
     "": "", "task_type": ", task_type", "repo": ", repo", "task_type/repo": ", task_type, repo",
 }  # fmt: skip
+"""How groups of executions are made: the levels of the tree that learning draws figures to."""
 _PULL: Final = 4.0
 TAILS: Final = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0)
 """Shares of `quantiles`: between them lie the ends of a band of 90 %, by the number of rows."""
@@ -141,19 +150,32 @@ def read(
         source: what is read, in SQL; it has the columns of `executions`.
     """
     sums = _SUMS.replace("{weighed}", "".join(_WEIGHED.format(w=w) for w in ("v", "w")))
-    spreads = " UNION ALL ".join(
-        f"({_SPREADS.format(shape=shape, group=group, pull=_PULL, shares=list(TAILS))})"
-        for shape, group in _SHAPES.items()
-    )
     values = {"as_of": as_of}
     per_day = _dicts(con, _DAYS, by, values, source)
     half_life = half_life_days(per_day)
     return EvidenceRows(
         per_day,
         _dicts(con, sums, by, {**values, "half_life": half_life}, source),
-        _dicts(con, f"{spreads} ORDER BY ALL", by, values, source),
+        _dicts(con, _spreads(), by, values, source),
         half_life,
     )
+
+
+def _spreads() -> str:
+    """The query for `EvidenceRows.spreads`: every shape in one pass."""
+    shapes = list(enumerate(SHAPES.values()))
+    means = {
+        i: f"(total{i} - x + {_PULL} * (total0 - x) / nullif(n0 - 1, 0)) / (n{i} - 1 + {_PULL})"
+        for i, _ in shapes
+    }
+    return _SPREADS.format(
+        sums=", ".join(f"sum(n) OVER s{i} AS n{i}, sum(total) OVER s{i} AS total{i}"
+                       for i, _ in shapes),
+        windows=", ".join(f"s{i} AS (PARTITION BY environment, arm{more})" for i, more in shapes),
+        offs=", ".join(f"x - {means[i]} AS off{i}" for i, _ in shapes),
+        quantiles=", ".join(f"quantile_cont(off{i}, {list(TAILS)}) AS shape{i}"
+                            for i, _ in shapes),
+    )  # fmt: skip
 
 
 def _dicts(

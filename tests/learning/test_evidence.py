@@ -141,7 +141,7 @@ def test_propensities_are_probabilities_of_being_best() -> None:
     wins = [0, 0, 0]
     for _ in range(40_000):
         utility = [
-            1 / (1 + 2.718281828 ** -draw.gauss(n.mean, n.own_variance**0.5)) - p
+            1 / (1 + 2.718281828 ** -draw.gauss(n.mean, n.worth_exploring**0.5)) - p
             for n, p in zip(logits, penalties, strict=True)
         ]
         wins[utility.index(max(utility))] += 1

@@ -68,6 +68,8 @@ def add(sums: dict[str, Any], success: bool, propensity: float) -> None:
     for name in ("executions", "known", "randomised"):
         sums[name] += 1
     sums["balance"] += 1 / propensity
+    sums["open_known"] += 1
+    sums["w_squares_success"] += success / propensity**2
     for prefix, weight in (("v", 1.0), ("w", 1 / propensity)):
         sums[f"{prefix}_known"] += weight
         sums[f"{prefix}_squares"] += weight * weight
