@@ -15,6 +15,7 @@ from otel_learning.cli import (
     experiment,
     learn,
     migrate,
+    policy,
     quality,
     store,
     upkeep,
@@ -40,6 +41,7 @@ migrate.register(app)
 learn.register(app)
 experiment.register(app)
 quality.register(app)
+policy.register(app)
 
 # Typer brings its own copy of click since 0.20 and used the package before; this is either's.
 _ClickError: Any = typer.BadParameter.__mro__[2]

@@ -47,7 +47,7 @@ SELECT
     1.0 / greatest(coalesce(sampling_ratio, 1.0), 0.0001) AS sampled,
     CASE WHEN propensity_of = $decision AND propensity >= {least} AND propensity < 1
         THEN propensity END AS p
-FROM executions
+FROM {source}
 WHERE {known}
     AND ($as_of IS NULL OR coalesce(ended_at, started_at, recorded_at) < $as_of)
 """
@@ -137,6 +137,7 @@ def read(
     by: Sequence[str],
     as_of: datetime | None,
     half_life_days: Callable[[list[Row]], float | None],
+    source: str = "executions",
 ) -> EvidenceRows:
     """Sums over all executions whose route is known in every column of `by`.
 
@@ -146,15 +147,16 @@ def read(
         as_of: only what had ended before; None is all.
         half_life_days: told the rows per day, after how many days an execution counts half, seen
             from the newest one of its environment; None: never.
+        source: what is read, in SQL; it has the columns of `executions`.
     """
     sums = _SUMS.replace("{weighed}", "".join(_WEIGHED.format(w=w) for w in ("v", "w")))
     values = {"as_of": as_of}
-    per_day = _dicts(con, _DAYS, by, values)
+    per_day = _dicts(con, _DAYS, by, values, source)
     half_life = half_life_days(per_day)
     return EvidenceRows(
         per_day,
-        _dicts(con, sums, by, {**values, "half_life": half_life}),
-        _dicts(con, _spreads(), by, values),
+        _dicts(con, sums, by, {**values, "half_life": half_life}, source),
+        _dicts(con, _spreads(), by, values, source),
         half_life,
     )
 
@@ -177,11 +179,12 @@ def _spreads() -> str:
 
 
 def _dicts(
-    con: duckdb.DuckDBPyConnection, query: str, by: Sequence[str], values: dict[str, Any]
-) -> list[Row]:
+    con: duckdb.DuckDBPyConnection, query: str, by: Sequence[str], values: dict[str, Any],
+    source: str,
+) -> list[Row]:  # fmt: skip
     arm = " || '/' || ".join(by)
     known = " AND ".join(f"{column} IS NOT NULL" for column in by)
-    chosen = _CHOSEN.format(arm=arm, known=known, least=PROPENSITY_LEAST)
+    chosen = _CHOSEN.format(arm=arm, known=known, least=PROPENSITY_LEAST, source=source)
     con.execute(
         f"WITH chosen AS MATERIALIZED ({chosen}) {query}", {**values, "decision": "/".join(by)}
     )

@@ -181,6 +181,7 @@ class Reader(ABC):
         by: Sequence[str],
         as_of: datetime | None,
         half_life_days: Callable[[list[evidence_rows.Row]], float | None],
+        source: str = "executions",
     ) -> evidence_rows.EvidenceRows:
         """Sums over executions by arm and context; what `recommend` rests on.
 
@@ -193,7 +194,7 @@ class Reader(ABC):
 
         with self._cursor() as con:
             try:
-                return evidence_rows.read(con, by, as_of, half_life_days)
+                return evidence_rows.read(con, by, as_of, half_life_days, source)
             except duckdb.Error as error:
                 raise QueryError(str(error)) from error
 

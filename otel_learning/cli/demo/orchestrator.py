@@ -17,7 +17,9 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, get_logger
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
+
+from otel_learning.policy_reader import PolicyReader
 
 SECOND: Final = 1_000_000_000
 EXPLORE: Final = 0.15
@@ -98,15 +100,29 @@ class Orchestrator:
         seed: the same seed gives the same tasks, choices and outcomes.
         start_ns: when the first task comes in.
         prefix: makes the task ids of one run differ from those of another.
+        policy: asked for each task; where it has nothing to say, the router's own thresholds
+            stand.
+        tracer_provider: where spans go; None is the one of the process.
     """
 
-    def __init__(self, seed: int, start_ns: int, prefix: str) -> None:
+    def __init__(
+        self, seed: int, start_ns: int, prefix: str, *,
+        policy: PolicyReader | None = None, tracer_provider: TracerProvider | None = None,
+    ) -> None:  # fmt: skip
         self._random = random.Random(seed)
         self._now = start_ns
         self._prefix = prefix
         self._numbers = itertools.count(1)
-        self._tracer = trace.get_tracer("acme.orchestrator", "2.3.0")
+        self._policy = policy
+        self._tracer = trace.get_tracer(
+            "acme.orchestrator", "2.3.0", tracer_provider=tracer_provider
+        )
         self._logger = get_logger("acme.feedback")
+
+    @property
+    def now_ns(self) -> int:
+        """The simulated time, in nanoseconds since 1970."""
+        return self._now
 
     def run(self, tasks: int, pause_seconds: float) -> None:
         """Carries that many tasks out; `pause_seconds` lie between two of them."""
@@ -130,7 +146,7 @@ class Orchestrator:
             "task.file_count": max(1, round(complexity / 12 + choose.uniform(-1, 2))),
         }) as task:  # fmt: skip
             self._plain("GET /issues/{id}", {"http.request.method": "GET"}, 0.08)
-            tier = self._route(complexity, kind)
+            tier = self._route(complexity, kind, repo)
             answered = self._work(task, tier, complexity)
             if answered is not None:
                 for tool in kind.tools:
@@ -139,7 +155,7 @@ class Orchestrator:
             self._finish(task, answered, complexity)
         self._hear_back(task, task_id, answered, complexity)
 
-    def _route(self, complexity: int, kind: Kind) -> Tier:
+    def _route(self, complexity: int, kind: Kind, repo: str) -> Tier:
         """Chooses a tier by complexity, and now and then another one, to learn from it."""
         with self._span("router.select") as span:
             if self._random.random() < 0.3:
@@ -147,13 +163,22 @@ class Orchestrator:
             best = "fast" if complexity < 40 else "balanced" if complexity < 70 else "premium"
             weights = {name: EXPLORE / 2 if name != best else 1 - EXPLORE for name in TIERS}
             name = self._random.choices(list(weights), list(weights.values()))[0]
+            propensity = weights[name]
+            if self._policy is not None:
+                choice = self._policy.choose(
+                    {"task_type": kind.name, "repo": repo, "complexity_score": complexity},
+                    candidates=TIERS,
+                )
+                if choice.arm is not None and choice.propensity is not None:
+                    name, propensity = choice.arm, choice.propensity
+                    span.set_attributes(choice.attributes())
             tier = TIERS[name]
             span.set_attributes({
                 "router.tier": name,
                 "router.model": tier.model,
                 "router.strategy": "complexity-threshold",
                 "router.complexity": complexity,
-                "router.propensity": weights[name],
+                "router.propensity": propensity,
                 "router.estimated_cost_usd": round(0.00004 * (1 + complexity) * 1.6, 6),
                 "pool.type": tier.pool,
                 "swarm.topology": "pair" if kind.name == "architecture" else "single",
