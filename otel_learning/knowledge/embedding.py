@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
@@ -72,7 +73,7 @@ class HashedEmbedder:
 
 def features(text: str) -> Mapping[str, int]:
     """What a text is made of: word or part of a word -> its weight in 64ths."""
-    words = Counter(_WORD.findall(_HUMP.sub(" ", text[:_LONGEST]).lower()))
+    words = Counter(words_of(text))
     found: Counter[str] = Counter()
     for word, times in words.items():
         weight = _UNIT * math.sqrt(times) * (_EMPTY_WEIGHT if word in _EMPTY else 1.0)
@@ -83,6 +84,17 @@ def features(text: str) -> Mapping[str, int]:
         for part in parts:
             found[f"part {part}"] += each
     return found
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in their order, in small letters; a camelCase name is several."""
+    return _WORD.findall(_HUMP.sub(" ", text[:_LONGEST]).lower())
+
+
+def telling_words(text: str) -> list[int]:
+    """The CRC-32 of each word that has a meaning of its own, once; what full text is asked by."""
+    words = dict.fromkeys(word for word in words_of(text) if word not in _EMPTY)
+    return [zlib.crc32(word.encode("utf-8", "replace")) for word in words]
 
 
 def _parts(word: str) -> list[str]:
