@@ -45,18 +45,24 @@ def embed(
 ) -> None:
     """Give every task description a vector, for the search; what has one is left alone.
 
-    A model that differs from the store's takes its place once it has done all of them; searches
-    are answered meanwhile. Interrupted or killed, it goes on where it was.
+    The table `solutions` is brought up to date too. A model that differs from the store's takes
+    its place once it has done all of them; searches are answered meanwhile. Interrupted or
+    killed, it goes on where it was.
     """
     import time
 
     from otel_learning.cli.options import open_store, settings_in_force
     from otel_learning.cli.output import print_json, print_pairs
+    from otel_learning.cli.progress import spinner
+    from otel_learning.knowledge.library import store_solutions
+    from otel_learning.store.database import LearningDatabase
 
     setting = model or settings_in_force(db).embedder
     path = open_store(db).path
     while True:
         report = _embed(path, setting)
+        with spinner("putting solutions together"):
+            store_solutions(LearningDatabase(path, create=False))
         answer = {
             "embedded": report.embedded,
             "unchanged": report.unchanged,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from otel_learning.store.async_database import AsyncLearningDatabase as AsyncStoreDatabase
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Unpack
 
     from otel_learning.knowledge.database import LearningDatabase
     from otel_learning.knowledge.search import Match
-    from otel_learning.records import ExecutionRecord
+    from otel_learning.records import ExecutionRecord, SolutionRecord
     from otel_learning.store.database import LearningDatabase as StoreDatabase
     from otel_learning.store.filters import Filters
 
@@ -44,6 +45,19 @@ class AsyncLearningDatabase(AsyncStoreDatabase):
     ) -> list[Match]:
         return await self._in_thread(
             lambda: self._known().search(text, limit=limit, exact=exact, **filters)
+        )
+
+    async def solutions(
+        self,
+        *,
+        min_support: int = 3,
+        environment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> list[SolutionRecord]:
+        return await self._in_thread(
+            lambda: self._known().solutions(
+                min_support=min_support, environment=environment, as_of=as_of
+            )
         )
 
     def _known(self) -> LearningDatabase:

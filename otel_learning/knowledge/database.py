@@ -6,6 +6,7 @@ it is the class that `otel_learning.LearningDatabase` names.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from otel_learning.errors import InputError
@@ -15,7 +16,7 @@ from otel_learning.store.filters import Filters
 
 if TYPE_CHECKING:
     from otel_learning.knowledge.search import Match
-    from otel_learning.records import ExecutionRecord
+    from otel_learning.records import ExecutionRecord, SolutionRecord
 
 CATCH_UP_SECONDS: Final = 3.0
 """How long a search embeds what is new before it answers; the rest waits for `embed`."""
@@ -82,6 +83,27 @@ class LearningDatabase(StoreDatabase):
         return (
             [] if model is None else search(self, model, text, limit=limit, exact=exact, **filters)
         )
+
+    def solutions(
+        self,
+        *,
+        min_support: int = 3,
+        environment: str | None = None,
+        as_of: datetime | None = None,
+    ) -> list[SolutionRecord]:
+        """What worked before, and what did not: solutions with their evidence, the best first.
+
+        Summaries that mean the same are one; changes of the route after a failure are among them.
+
+        Args:
+            min_support: leaves out what fewer known outcomes stand behind.
+            environment: whose executions teach; None for the one with most of them.
+            as_of: as it was known then; None for now.
+        """
+        from otel_learning.knowledge.library import library
+
+        known = library(self, environment=environment, min_support=min_support, as_of=as_of)
+        return [solution.record() for solution in known.solutions]
 
 
 def _checked(text: Any) -> None:

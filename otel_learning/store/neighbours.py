@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from otel_learning.records import ExecutionRecord
 from otel_learning.store import similarity, vectors
@@ -57,3 +62,25 @@ def _by_id(con: duckdb.DuckDBPyConnection, days: dict[UUID, date]) -> dict[UUID,
     ids = [str(identity) for identity in days]
     query = f"SELECT * FROM executions WHERE {on} AND list_contains(?::UUID[], execution_id)"
     return {record.execution_id: record for record in records(con, query, [*values, ids])}
+
+
+def stored_vectors(
+    reader: Reader, model: Model, texts: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """The vectors that the store holds of these texts; those that have none are left out."""
+    table, width = vectors.table_of(model.dimension), vectors.width_of(model.dimension)
+    wanted = pa.table({"said": pa.array(list(texts), pa.string())})
+    with reader._cursor() as con:
+        con.register("wanted_texts", wanted)
+        try:
+            found = con.execute(
+                f"SELECT said, vector FROM wanted_texts JOIN {table} "
+                "ON text = md5_number_upper(said) WHERE model = ?", [model.model],
+            ).fetchnumpy()  # fmt: skip
+        finally:
+            con.unregister("wanted_texts")
+    if not len(found["said"]):
+        return {}
+    numbers = np.stack(list(found["vector"])).reshape(-1, width)
+    rows = numbers[:, : model.dimension].astype(np.float32) / np.float32(vectors.ONE)
+    return dict(zip(found["said"], rows, strict=True))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXACT_TEXTS: Final = 10_000
 """Up to so many texts, all of them are compared; that takes as long as to choose among them."""
 CANDIDATES_LEAST: Final = 200
-WORDS_SHARE: Final = 0.4
+WORDS_SHARE: Final = 0.5
 """The part of a similarity that the words make; the rest is the vectors'."""
 COMMON_SHARE: Final = 0.05
 COMMON_TEXTS: Final = 1_000
