@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from otel_learning.cli import capture, erasing, knowledge, migrate, solving, store, upkeep
+from otel_learning.cli import capture, erasing, insights, knowledge, migrate, solving, store, upkeep
 from otel_learning.cli.exits import ExitCode, code_of, say, say_error
 from otel_learning.errors import OtelLearningError
 
@@ -30,6 +30,7 @@ erasing.register(app)
 migrate.register(app)
 knowledge.register(app)
 solving.register(app)
+insights.register(app)
 
 # Typer brings its own copy of click since 0.20 and used the package before; this is either's.
 _ClickError: Any = typer.BadParameter.__mro__[2]
