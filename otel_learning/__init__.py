@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from otel_learning.capture.span_exporter import LearningSpanExporter
     from otel_learning.errors import (
         ConfigurationError,
+        EmbedderUnavailableError,
+        EmbeddingError,
         InputError,
         MappingError,
         OtelLearningError,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
         StoreLockedError,
         StoreMissingError,
     )
+    from otel_learning.knowledge.async_database import AsyncLearningDatabase
+    from otel_learning.knowledge.database import LearningDatabase
     from otel_learning.learning.recommend import recommend
     from otel_learning.learning.recommendation import Recommendation
     from otel_learning.records import (
@@ -38,19 +42,19 @@ if TYPE_CHECKING:
         QualityPolicy,
         SolutionRecord,
     )
-    from otel_learning.store.async_database import AsyncLearningDatabase
-    from otel_learning.store.database import LearningDatabase
 
 _HOMES = {
-    "AsyncLearningDatabase": "store.async_database",
+    "AsyncLearningDatabase": "knowledge.async_database",
     "Attempt": "records",
     "ConfigurationError": "errors",
+    "EmbedderUnavailableError": "errors",
+    "EmbeddingError": "errors",
     "ErrorType": "records",
     "ExecutionDetail": "records",
     "ExecutionRecord": "records",
     "FeedbackRecord": "records",
     "InputError": "errors",
-    "LearningDatabase": "store.database",
+    "LearningDatabase": "knowledge.database",
     "LearningLogExporter": "capture.log_exporter",
     "LearningSpanExporter": "capture.span_exporter",
     "LearningSpanProcessor": "capture.processor",
@@ -72,6 +76,8 @@ __all__ = [
     "AsyncLearningDatabase",
     "Attempt",
     "ConfigurationError",
+    "EmbedderUnavailableError",
+    "EmbeddingError",
     "ErrorType",
     "ExecutionDetail",
     "ExecutionRecord",

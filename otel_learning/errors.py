@@ -4,6 +4,8 @@ OtelLearningError
 ├─ ConfigurationError (also ValueError)
 ├─ MappingError
 ├─ InputError (also ValueError)
+├─ EmbeddingError
+│  └─ EmbedderUnavailableError
 └─ StoreError
    ├─ StoreMissingError
    ├─ StoreLockedError
@@ -39,6 +41,14 @@ class MappingError(OtelLearningError):
 
 class InputError(OtelLearningError, ValueError):
     """An argument or an input file is not what the call takes."""
+
+
+class EmbeddingError(OtelLearningError):
+    """A model failed to turn texts into vectors; the cause is chained."""
+
+
+class EmbedderUnavailableError(EmbeddingError):
+    """The chosen model, or the library that runs it, is not installed."""
 
 
 class StoreError(OtelLearningError):

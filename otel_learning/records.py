@@ -227,6 +227,19 @@ class SolutionRecord(_Record):
     success_rate: float = Field(ge=0, le=1)
     usage_count: int = Field(default=0, ge=0)
     repos_used_in: tuple[str, ...] = ()
+    error_type: str | None = None
+    """The error that most of its uses followed."""
+    success_low: float | None = Field(default=None, ge=0, le=1)
+    success_high: float | None = Field(default=None, ge=0, le=1)
+    """The 90 % interval of the rate."""
+    support: int = Field(default=0, ge=0)
+    """Uses with a known outcome."""
+    task_types: tuple[str, ...] = ()
+    helped: bool | None = None
+    """Whether it does better, or worse, than executions of the same types without it."""
+    last_used_at: datetime | None = None
+    evidence: tuple[UUID, ...] = ()
+    """Executions behind it."""
 
 
 class QualityPolicy(_Record):

@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         description="Bytes of store and ledger beyond which `status` and `doctor` warn; "
         "5 GB where it is not set.",
     )  # fmt: skip
+    embedder: str = Field(
+        default="hashed", min_length=1, max_length=500,
+        description="What turns task descriptions into vectors for the search. `hashed`: the light "
+        "one, by spelling. `minilm`: MiniLM of the extra `minilm`. Any other value is a model of "
+        "the extra `sentence-transformers`: its name, or a local folder.",
+    )  # fmt: skip
     mode: Literal["observe", "advise", "act"] = Field(
         default="observe", description="What learning may change; `act` writes the policy file."
     )

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from otel_learning.errors import (
     ConfigurationError,
+    EmbedderUnavailableError,
     InputError,
     OtelLearningError,
     StoreError,
@@ -34,7 +35,7 @@ def code_of(error: OtelLearningError) -> ExitCode:
 
     if isinstance(error, QueryError | CommandFailed):
         return ExitCode.FAILED
-    if isinstance(error, ConfigurationError | InputError):
+    if isinstance(error, ConfigurationError | InputError | EmbedderUnavailableError):
         return ExitCode.USAGE
     if isinstance(error, StoreError):
         return ExitCode.NO_STORE

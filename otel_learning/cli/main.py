@@ -13,10 +13,13 @@ from otel_learning.cli import (
     capture,
     erasing,
     experiment,
+    insights,
+    knowledge,
     learn,
     migrate,
     policy,
     quality,
+    solving,
     store,
     upkeep,
 )
@@ -42,6 +45,9 @@ learn.register(app)
 experiment.register(app)
 quality.register(app)
 policy.register(app)
+knowledge.register(app)
+solving.register(app)
+insights.register(app)
 
 # Typer brings its own copy of click since 0.20 and used the package before; this is either's.
 _ClickError: Any = typer.BadParameter.__mro__[2]

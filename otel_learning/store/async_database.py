@@ -172,13 +172,17 @@ class AsyncLearningDatabase(AsyncReader):
     def _reader(self) -> LearningDatabase:
         with self._opening:
             if self._opened is None:
-                from otel_learning.store.database import LearningDatabase
-
-                self._opened = LearningDatabase(
+                self._opened = self._database_class()(
                     self.path, create=self._create, timeout_seconds=self._timeout,
                     settings=self._settings,
                 )  # fmt: skip
             return self._opened
+
+    def _database_class(self) -> Callable[..., LearningDatabase]:
+        """Loaded when it is first asked for."""
+        from otel_learning.store.database import LearningDatabase
+
+        return LearningDatabase
 
     async def __aenter__(self) -> Self:
         await self._in_thread(self._reader)

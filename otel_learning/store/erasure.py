@@ -13,7 +13,7 @@ import pyarrow as pa
 from otel_learning.assembly.assemble import execution_id
 from otel_learning.assembly.correlation import correlate
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, rollups
+from otel_learning.store import ancestry, rollups, vectors
 from otel_learning.store.day_keys import day_key, delete_days
 from otel_learning.store.expired import ExpiredKeys
 from otel_learning.store.failpoints import failpoint
@@ -180,6 +180,7 @@ def _delete_rows(con: duckdb.DuckDBPyConnection, gone: dict[str, set[str]], done
             con, f"DELETE FROM {kind}_attempts WHERE execution_id IN (FROM erased)"
         )
     rollups.mark_days(con, days)
+    vectors.erase(con, "erased")
     _register(con, "gone", done.ids)
     said = con.execute(
         "DELETE FROM feedback WHERE execution_id IN (FROM erased) "

@@ -323,7 +323,14 @@ def _executions(
         if last and last[0][0] is not None:
             sql, values = f"{sql} AND started_at >= ?", [*values, last[0][0]]
     query = f"SELECT * FROM executions WHERE {sql} ORDER BY {NEWEST_FIRST} LIMIT ?"
-    return [_record(row) for row in _dicts(con, query, [*values, limit])]
+    return records(con, query, [*values, limit])
+
+
+def records(
+    con: duckdb.DuckDBPyConnection, query: str, params: Sequence[Any]
+) -> list[ExecutionRecord]:
+    """The rows of a query over `executions`, as records."""
+    return [_record(row) for row in _dicts(con, query, params)]
 
 
 def _newest_first(row: dict[str, Any]) -> tuple[bool, float, UUID]:

@@ -1,0 +1,245 @@
+"""Finds executions whose task is like a text: by meaning and by words, in SQL over the store.
+
+In a small store every vector is compared. In a larger one the texts whose signs differ least
+from the query's are candidates, and those that have its rare words; only they are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from otel_learning.store import lease
+from otel_learning.store.filters import Condition
+from otel_learning.store.vectors import ONE, SIGNS, Model, signs_of, table_of, width_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+EXACT_TEXTS: Final = 10_000
+"""Up to so many texts, all of them are compared; that takes as long as to choose among them."""
+CANDIDATES_LEAST: Final = 200
+WORDS_SHARE: Final = 0.5
+"""The part of a similarity that the words make; the rest is the vectors'."""
+COMMON_SHARE: Final = 0.05
+COMMON_TEXTS: Final = 1_000
+"""A word that more texts have than both of these is left out: it tells little, and costs most."""
+BY_WORDS: Final = 200
+"""Candidates that have the query's words, whatever their vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A text to be found, as one model sees it."""
+
+    vector: NDArray[np.float32]
+    words: Sequence[int] = field(default=())
+
+
+class Found(NamedTuple):
+    """An execution that was found."""
+
+    execution_id: UUID
+    day: Any
+    similarity: float
+    """0..1: the inner product of the vectors, and the share of the query's words, weighed."""
+    vector_similarity: float
+    word_share: float | None
+    """How many of the query's words the text has, rare ones counting more; None where no word
+    of the query tells anything."""
+
+
+def candidates_for(texts: int, model: Model) -> int:
+    """How many texts to compare exactly: as measured, and growing with the root of the store."""
+    if model.candidates is not None and model.measured_texts:
+        grown = math.sqrt(max(1.0, texts / model.measured_texts))
+        return math.ceil(model.candidates * grown)
+    return max(CANDIDATES_LEAST, 2 * math.isqrt(texts))
+
+
+def find(
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    query: Query,
+    condition: Condition,
+    limit: int,
+    *,
+    exact: bool = False,
+    candidates: int | None = None,
+) -> list[Found]:
+    """The executions most like the query among those that fit, the most similar first.
+
+    Args:
+        con: a connection that only reads.
+        model: whose vectors are asked; the query's is of the same.
+        query: what is looked for.
+        condition: which executions fit; "TRUE" lets all.
+        limit: how many to return.
+        exact: compares every text, whatever the size of the store.
+        candidates: compares so many, instead of as many as were measured to be enough.
+    """
+    everything = condition.sql == "TRUE"
+    allowed = f"execution_id IN (SELECT execution_id FROM executions WHERE {condition.sql})"
+    fitting, values = "", list(condition.values)
+    if everything:
+        allowed = "TRUE"
+    else:
+        fitting = (
+            "fitting AS MATERIALIZED "
+            f"(SELECT DISTINCT text FROM described_executions WHERE {allowed}),"
+        )
+    total = _texts(con, model, fitting, values)
+    width = width_of(model.dimension)
+    asked = np.zeros(width, np.float32)
+    asked[: len(query.vector)] = query.vector
+    rare, weight = _rare(con, query.words, total)
+    score = ", ".join(f"({word}, {value / weight:.9g})" for word, value in rare)
+    lexical = (
+        f"lexical AS MATERIALIZED (SELECT text, sum(value) AS share FROM text_words "
+        f"JOIN (VALUES {score}) AS rare(word, value) USING (word) "
+        f"WHERE word IN ({', '.join(str(word) for word, _ in rare)}) GROUP BY text),"
+        if rare
+        else "lexical AS (SELECT 0::UBIGINT AS text, 0.0 AS share LIMIT 0),"
+    )
+    within = "" if everything else "AND text IN (SELECT text FROM fitting)"
+    table = table_of(model.dimension)
+    if exact or total <= EXACT_TEXTS:
+        places = f"SELECT rowid FROM {table} WHERE model = ? {within}"
+        chosen: list[Any] = [model.model]
+    else:
+        wanted = candidates or max(candidates_for(total, model), 10 * limit)
+        signs = signs_of(query.vector[None, :])[0]
+        distance = " + ".join(
+            f"bit_count(xor(s{i}, {int(signs[i])}::UBIGINT))::SMALLINT" for i in range(SIGNS)
+        )
+        places = (
+            f"(SELECT rowid FROM {table} WHERE model = ? {within} ORDER BY {distance} LIMIT ?) "
+            f"UNION (SELECT v.rowid FROM {table} AS v JOIN lexical USING (text) "
+            f"WHERE model = ? {within} ORDER BY share DESC LIMIT {max(BY_WORDS, limit)})"
+        )
+        chosen = [model.model, wanted, model.model]
+    share = WORDS_SHARE if rare else 0.0
+    rows = con.execute(
+        f"""
+WITH {fitting} {lexical}
+compared AS (
+    SELECT text, array_inner_product(vector::FLOAT[{width}], ?::FLOAT[{width}]) / {ONE} AS meant
+    FROM {table} WHERE rowid IN ({places})
+), scored AS (
+    SELECT text, meant, coalesce(share, 0) AS share,
+        {1 - share} * meant + {share} * coalesce(share, 0) AS similarity
+    FROM compared LEFT JOIN lexical USING (text)
+    -- Summaries of solutions have vectors too.
+    WHERE text IN (SELECT text FROM described_executions)
+    ORDER BY similarity DESC, text LIMIT ?
+)
+SELECT d.execution_id, d.day, similarity, meant, share
+FROM described_executions AS d JOIN scored USING (text)
+WHERE {allowed}
+ORDER BY similarity DESC, d.updated_at DESC, d.execution_id LIMIT ?
+""",
+        [*values, asked.tolist(), *chosen, limit, *values, limit],
+    ).fetchall()
+    return [
+        Found(
+            identity, day, _rounded(similarity), _rounded(meant), _rounded(share) if rare else None
+        )
+        for identity, day, similarity, meant, share in rows
+    ]
+
+
+def recall(
+    con: duckdb.DuckDBPyConnection, model: Model, sample: int, candidates: int, seed: int = 0
+) -> float:
+    """The share of the ten nearest texts that so many candidates find, on the store's own texts.
+
+    Args:
+        con: a connection that only reads.
+        model: whose vectors are asked.
+        sample: how many texts to look for, each as if it were a query.
+        candidates: how many to compare.
+        seed: which texts; the same store and seed give the same answer.
+    """
+    table, width = table_of(model.dimension), width_of(model.dimension)
+    asked = con.execute(
+        f"SELECT text, vector::FLOAT[{width}] FROM {table} WHERE model = ? "
+        "ORDER BY hash(text + ?) LIMIT ?", [model.model, seed, sample],
+    ).fetchall()  # fmt: skip
+    hits = wanted = 0
+    for _, stored in asked:
+        vector = np.asarray(stored, np.float32)[: model.dimension] / np.float32(ONE)
+        # The ten nearest lie beyond the text itself, as they do for a query that is new.
+        nearest = _nearest(con, model, vector, None)
+        hits += len(nearest & _nearest(con, model, vector, candidates))
+        wanted += len(nearest)
+    return hits / wanted if wanted else 1.0
+
+
+def _nearest(
+    con: duckdb.DuckDBPyConnection, model: Model, vector: NDArray[np.float32], limit: int | None
+) -> set[int]:
+    table, width = table_of(model.dimension), width_of(model.dimension)
+    asked = np.zeros(width, np.float32)
+    asked[: len(vector)] = vector
+    within = ""
+    if limit is not None:
+        signs = signs_of(vector[None, :])[0]
+        distance = " + ".join(
+            f"bit_count(xor(s{i}, {int(signs[i])}::UBIGINT))::SMALLINT" for i in range(SIGNS)
+        )
+        within = (
+            f"AND rowid IN (SELECT rowid FROM {table} WHERE model = $model "
+            f"ORDER BY {distance} LIMIT {limit})"
+        )
+    rows = con.execute(
+        f"SELECT text FROM {table} WHERE model = $model {within} ORDER BY "
+        f"array_inner_product(vector::FLOAT[{width}], $asked::FLOAT[{width}]) DESC, text LIMIT 11",
+        {"model": model.model, "asked": asked.tolist()},
+    ).fetchall()
+    return {int(text) for (text,) in rows}
+
+
+def _texts(con: duckdb.DuckDBPyConnection, model: Model, fitting: str, values: list[Any]) -> int:
+    """How many texts of the model there are among those that fit."""
+    table = table_of(model.dimension)
+    if not fitting:
+        row = lease.one(con, f"SELECT count(*) FROM {table} WHERE model = ?", [model.model])
+    else:
+        row = lease.one(con, f"WITH {fitting.rstrip(',')} SELECT count(*) FROM fitting", values)
+    return int(row[0]) if row else 0
+
+
+def _rare(
+    con: duckdb.DuckDBPyConnection, words: Sequence[int], texts: int
+) -> tuple[list[tuple[int, float]], float]:
+    """The words that tell texts apart, each with its weight, and the sum of the weights.
+
+    The weight is the inverse document frequency of BM25 (Robertson and Zaragoza, 2009), of all
+    texts of the store. A word that no text has counts, so that a text is not taken for equal.
+    """
+    if not words:
+        return [], 0.0
+    listed = ", ".join(str(int(word)) for word in dict.fromkeys(words))
+    counted = dict(
+        con.execute(
+            f"SELECT word, count(*) FROM text_words WHERE word IN ({listed}) GROUP BY word"
+        ).fetchall()
+    )
+    common = max(COMMON_TEXTS, COMMON_SHARE * texts)
+    weights = {
+        word: math.log(1 + (max(texts, has) - has + 0.5) / (has + 0.5))
+        for word, has in ((word, counted.get(word, 0)) for word in dict.fromkeys(words))
+        if has <= common
+    }
+    known = [(word, value) for word, value in weights.items() if word in counted]
+    return known, sum(weights.values())
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)
