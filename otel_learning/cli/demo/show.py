@@ -13,6 +13,7 @@ from typing import Any, Final
 from otel_learning.cli.exits import CommandFailed, say
 from otel_learning.cli.output import print_json, print_table, print_text
 from otel_learning.cli.progress import spinner
+from otel_learning.learning.recommend import recommend
 from otel_learning.store.database import LearningDatabase
 
 TIMEOUT_SECONDS: Final = 25.0
@@ -42,6 +43,8 @@ SELECT model_tier, sum(executions) AS executions,
        round(sum(total_cost) / sum(executions), 5) AS cost_per_task_usd
 FROM tier_performance GROUP BY model_tier ORDER BY cost_per_task_usd
 """
+_TASK_TYPE: Final = "bug_fix"
+"""The kind of task for which the demo shows advice."""
 _FALLBACK: Final = f"""
 SELECT execution_id, task_id FROM executions WHERE {_MINE}
 ORDER BY fallback_used DESC NULLS LAST, success DESC NULLS LAST, attempt_count DESC,
@@ -69,6 +72,7 @@ def run(path: Path, *, as_json: bool) -> None:
     count = database.sql(f"SELECT count(*) FROM executions WHERE {_MINE}", [started])[0][0]
     execution_id, task_id = chosen[0]
     attempts = database.query(_ATTEMPTS, [str(execution_id)])
+    advice = recommend(database, task_type=_TASK_TYPE)
     following = _how_to_go_on(path, task_id)
     if as_json:
         print_json({
@@ -79,6 +83,7 @@ def run(path: Path, *, as_json: bool) -> None:
             "tiers": _objects(*tiers),
             "fallback": {"execution_id": execution_id, "task_id": task_id,
                          "attempts": _objects(*attempts)},
+            "advice": advice.as_dict(),
             "next": following,
         })  # fmt: skip
         return
@@ -88,6 +93,8 @@ def run(path: Path, *, as_json: bool) -> None:
     print_table(*tiers)
     print_text(f"\nThe model calls of {task_id} (view attempts):\n")
     print_table(*attempts)
+    print_text(f"\nWhat it advises for a {_TASK_TYPE} task (otel-learning recommend):\n")
+    print_text(advice.explain())
     print_text("\nGo on with:\n")
     for command in following:
         print_text(f"  {command}")
@@ -122,6 +129,7 @@ def _how_to_go_on(path: Path, task_id: str) -> list[str]:
     db = f"--db {shlex.quote(str(path))}"
     sql = "SELECT task_type, model_tier, avg(success::INT) FROM executions GROUP BY ALL"
     return [
+        f"otel-learning recommend --task-type {_TASK_TYPE} --cost-weight 0.3 {db}",
         f'otel-learning query "{sql}" {db}',
         f"otel-learning explain {db} --task-id {task_id}",
         f"otel-learning doctor {db}",
