@@ -39,7 +39,9 @@ def test_the_demo_ends_in_time_and_shows_its_records(run_cli: Run, tmp_path: Pat
     assert {tier["model_tier"] for tier in shown["tiers"]} == {"fast", "balanced", "premium"}
     assert [a["success"] for a in shown["fallback"]["attempts"] if a["role"] == "work"][-1] is True
     assert "fallback" in {a["reason"] for a in shown["fallback"]["attempts"]}
-    assert len(shown["next"]) == 3
+    assert len(shown["next"]) == 4
+    assert shown["advice"]["basis"] == "randomised"
+    assert {c["arm"] for c in shown["advice"]["candidates"]} == {"fast", "balanced", "premium"}
 
 
 def test_the_demo_s_text_ends_with_how_to_go_on(run_cli: Run) -> None:
