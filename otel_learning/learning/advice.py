@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -40,7 +40,10 @@ class Question:
 
 
 def advise(
-    environment: Environment | None, question: Question, reasons: Sequence[str] = ()
+    environment: Environment | None,
+    question: Question,
+    reasons: Sequence[str] = (),
+    move: Callable[[list[Normal]], list[Normal]] | None = None,
 ) -> Recommendation:
     """The advice that the evidence of one environment gives.
 
@@ -48,6 +51,7 @@ def advise(
         environment: its evidence; None where there is none.
         question: the context, the candidates, and what matters.
         reasons: what was decided on the way here; the answer's own come after them.
+        move: what similar executions make of the rates of all arms of the environment.
     """
     said = list(reasons)
     arms = question.candidates or (tuple(environment.arms) if environment is not None else ())
@@ -56,10 +60,13 @@ def advise(
     place = environment.narrowed((question.task_type, question.repo))
     said += _unseen(question, environment)
     index = {arm: i for i, arm in enumerate(environment.arms)}
-    root = [environment.root[index[arm]] if arm in index else Sums() for arm in arms]
+    root = _root(environment, arms)
     randomised = _randomised(root)
     weights: Weights = "w" if randomised else "v"
     estimates = environment.estimates(place, weights)
+    if move is not None:
+        for estimate, rate in zip(estimates, move([e.rate for e in estimates]), strict=True):
+            estimate.rate = rate
     here = environment.sums(_asked(question))
     candidates = [
         _candidate(arm, estimates[index[arm]], here[index[arm]], environment.root[index[arm]],
@@ -110,6 +117,17 @@ def advise(
     return Recommendation(
         arms[chosen], basis, tuple(candidates), frontier, shares, _tokens(said), None, strength
     )
+
+
+def weights_for(environment: Environment, question: Question) -> Weights:
+    """How evidence is weighted for these candidates: by propensities where they are logged."""
+    arms = question.candidates or tuple(environment.arms)
+    return "w" if _randomised(_root(environment, arms)) else "v"
+
+
+def _root(environment: Environment, arms: Sequence[str]) -> list[Sums]:
+    index = {arm: i for i, arm in enumerate(environment.arms)}
+    return [environment.root[index[arm]] if arm in index else Sums() for arm in arms]
 
 
 def nothing(question: Question, arms: Sequence[str], reasons: Sequence[str]) -> Recommendation:

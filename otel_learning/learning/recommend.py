@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from otel_learning.errors import InputError
-from otel_learning.learning.advice import Question, advise, nothing
+from otel_learning.learning.advice import Question, advise, nothing, weights_for
 from otel_learning.learning.evidence import Environment, shape_of
 from otel_learning.learning.memory import Memory, View
 from otel_learning.learning.offpolicy import arm_values
@@ -85,7 +86,7 @@ def recommend(
     view = memory.view()
     if view is None:
         return nothing(question, question.candidates or (), [memory.failure or "store-unreadable"])
-    answer = _answer(memory, view, question, _text(environment))
+    answer = _answer(memory, view, question, _text(environment), _text(description))
     return replace(answer, snapshot_age_seconds=view.age_seconds)
 
 
@@ -143,9 +144,10 @@ def _off_policy(found: Environment | None) -> dict[str, Any]:
 
 
 def _answer(
-    memory: Memory, view: View, question: Question, environment: str | None
-) -> Recommendation:
-    key = (question, environment)
+    memory: Memory, view: View, question: Question, environment: str | None,
+    description: str | None,
+) -> Recommendation:  # fmt: skip
+    key = (question, environment, description)
     known = view.answers.get(key)
     if known is not None:
         return known
@@ -158,7 +160,12 @@ def _answer(
     found = view.environments.get(environment)
     if view.half_life_days is not None:
         reasons.append(f"half-life-days={view.half_life_days:g}")
-    answer = advise(found, question, reasons)
+    similar = None
+    if found is not None and description is not None:
+        similar = memory.similar(view, found, weights_for(found, question))
+        reasons.append(similar.reason if similar is not None else "description-unread")
+    move = None if similar is None else partial(similar.moved, description=description or "")
+    answer = advise(found, question, reasons, move)
     if found is not None:
         shape = shape_of(found.narrowed((question.task_type, question.repo)))
         memory.uses(environment, shape, "v")

@@ -43,6 +43,7 @@ _CHOSEN: Final = """
 SELECT
     environment, task_type, repo, {arm} AS arm,
     CAST(timezone('UTC', coalesce(started_at, recorded_at)) AS DATE) AS day,
+    started_at AS started, execution_id, task_description AS description,
     success, actual_cost AS cost, duration_seconds AS duration, quality_score AS quality,
     1.0 / greatest(coalesce(sampling_ratio, 1.0), 0.0001) AS sampled,
     CASE WHEN propensity_of = $decision AND propensity >= {least} AND propensity < 1
@@ -95,6 +96,14 @@ _WEIGHED: Final = """
     sum({w} * cost) AS {w}_cost_sum,
     sum({w} * ln(cost)) FILTER (cost > 0) AS {w}_log,
     sum({w} * ln(cost) * ln(cost)) FILTER (cost > 0) AS {w}_log_squares,
+"""
+
+_DESCRIBED: Final = """
+SELECT task_type, repo, arm, description, success, sampled AS v, sampled / p AS w
+FROM chosen
+WHERE environment IS NOT DISTINCT FROM $env AND success IS NOT NULL AND description IS NOT NULL
+ORDER BY started DESC NULLS LAST, execution_id
+LIMIT $most
 """
 
 # How far single costs lie from the mean that the others of their group give, drawn to the mean
@@ -157,6 +166,17 @@ def read(
         _dicts(con, _spreads(), by, values),
         half_life,
     )
+
+
+def described(
+    con: duckdb.DuckDBPyConnection,
+    by: Sequence[str],
+    environment: str | None,
+    as_of: datetime | None,
+    limit: int,
+) -> list[Row]:
+    """The newest executions of an environment that have a description and a known outcome."""
+    return _dicts(con, _DESCRIBED, by, {"as_of": as_of, "env": environment, "most": limit})
 
 
 def _spreads() -> str:
