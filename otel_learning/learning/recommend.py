@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -29,10 +31,21 @@ if TYPE_CHECKING:
 _MEMORIES_MOST: Final = 16
 """Choices of arms, and moments, that are kept in memory for one store."""
 
+_log: Final = logging.getLogger(__name__)
+
 _Memories = OrderedDict[tuple[tuple[str, ...], datetime | None], Memory]
 _of_readers: WeakKeyDictionary[Reader, _Memories] = WeakKeyDictionary()
 _of_paths: dict[Path, _Memories] = {}
 _registry = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    # Another thread of the parent may have held it.
+    global _registry
+    _registry = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def recommend(
@@ -86,7 +99,12 @@ def recommend(
     view = memory.view()
     if view is None:
         return nothing(question, question.candidates or (), [memory.failure or "store-unreadable"])
-    answer = _answer(memory, view, question, _text(environment), _text(description))
+    try:
+        answer = _answer(memory, view, question, _text(environment), _text(description))
+    except Exception:
+        # A fault of ours, or the interpreter ending: the router's task goes on all the same.
+        _log.warning("no advice could be made; the default is answered", exc_info=True)
+        return nothing(question, question.candidates or (), ["advice-failed"])
     return replace(answer, snapshot_age_seconds=view.age_seconds)
 
 

@@ -294,6 +294,46 @@ def test_a_locked_store_gives_the_default_in_time(tmp_path: Path) -> None:
         holder.join()
 
 
+def test_a_fault_of_ours_gives_the_default(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong while advice is made: the router's task goes on."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("otel_learning.learning.recommend.advise", broken)
+    answer = recommend(path, default="small", candidates=["small", "large"], repo="not asked yet")
+
+    assert (answer.choice, answer.reasons) == ("small", ("advice-failed", "default"))
+
+
+def test_exploring_follows_the_weights_where_the_log_is_confounded(tmp_path: Path) -> None:
+    """Unweighted, the small tier looks better by far; the weighted rates say the contrary."""
+    made = []
+    for i in range(1200):
+        hard, roll = i % 2 == 0, (i // 2) % 10
+        large = roll < (9 if hard else 1)
+        rate = (0.5 if hard else 0.95) if large else (0.3 if hard else 0.75)
+        made.append(
+            execution(
+                i,
+                model_tier="large" if large else "small",
+                success=(i // 20) % 20 < 20 * rate,
+                propensity=0.9 if large == hard else 0.1,
+            )
+        )
+    store = store_with(tmp_path / "s.duckdb", made)
+
+    answer = recommend(store, cost_weight=0)
+
+    raw = {
+        tier: sum(m["success"] for m in made if m["model_tier"] == tier)
+        / sum(m["model_tier"] == tier for m in made)
+        for tier in ("small", "large")
+    }
+    assert raw["small"] > raw["large"]
+    assert answer.propensities["large"] > answer.propensities["small"]
+
+
 def test_new_executions_are_seen_in_a_while(tmp_path: Path) -> None:
     """A warm call answers from memory; the memory is renewed beside it."""
     store = store_with(tmp_path / "s.duckdb", plain({"a": (30, 10), "b": (10, 30)}))
