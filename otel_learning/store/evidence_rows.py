@@ -19,7 +19,8 @@ ARM_COLUMNS: Final = (
 )  # fmt: skip
 """What a router, or whoever set it up, chose. `model` is not among them: a fallback may have."""
 PROPENSITY_LEAST: Final = 0.01
-"""A decision that was less probable gives a weight above 100, which one row must not have."""
+"""A decision that was less probable gives a weight above 100, which one row must not have; one
+that was more probable than 1 less this left the other arms with less."""
 
 Row = dict[str, Any]
 
@@ -38,7 +39,7 @@ class EvidenceRows(NamedTuple):
 
 
 # Weights: one execution stands for 1/sampling_ratio of them. `p` is the probability of the very
-# decision that is asked about, where it was logged and is neither certain nor too small.
+# decision that is asked about, where it was logged and neither it nor its complement is too small.
 _CHOSEN: Final = """
 SELECT
     environment, task_type, repo, {arm} AS arm,
@@ -46,7 +47,7 @@ SELECT
     started_at AS started, execution_id, task_description AS description,
     success, actual_cost AS cost, duration_seconds AS duration, quality_score AS quality,
     1.0 / greatest(coalesce(sampling_ratio, 1.0), 0.0001) AS sampled,
-    CASE WHEN propensity_of = $decision AND propensity >= {least} AND propensity < 1
+    CASE WHEN propensity_of = $decision AND propensity BETWEEN {least} AND 1 - {least}
         THEN propensity END AS p
 FROM executions
 WHERE {known}

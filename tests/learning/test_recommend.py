@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
 import threading
 import time
@@ -202,6 +203,7 @@ def test_sampled_executions_stand_for_those_left_out(tmp_path: Path) -> None:
         ({"propensity": 0.4, "propensity_of": "pool_type"}, "observational"),
         ({"propensity": 1.0}, "observational"),
         ({"propensity": 0.001}, "observational"),
+        ({"propensity": 0.995}, "observational"),
         ({"propensity": None, "routing_confidence": 0.5}, "observational"),
     ],
 )
@@ -368,6 +370,33 @@ def test_what_ended_later_is_not_known_before(tmp_path: Path) -> None:
     assert recommend(store, as_of=NOW + timedelta(hours=1)).choice == "a"
     none = recommend(store, as_of=NOW - timedelta(days=1), default="x")
     assert (none.choice, none.basis) == ("x", "insufficient")
+
+
+def test_an_arm_that_turned_bad_is_left(tmp_path: Path) -> None:
+    """Forgetting comes in where it foretells better, and is named in the reasons."""
+    draw = random.Random(5)
+    made = []
+    for day in range(40):
+        for i in range(40):
+            tier = draw.choice(("a", "b"))
+            rate = 0.6 if tier == "b" else 0.9 if day < 30 else 0.2
+            made.append(
+                execution(
+                    day * 100 + i,
+                    model_tier=tier,
+                    success=draw.random() < rate,
+                    started_at=NOW + timedelta(days=day),
+                    propensity=0.5,
+                )
+            )
+    store = store_with(tmp_path / "s.duckdb", made)
+
+    now, then = recommend(store), recommend(store, as_of=NOW + timedelta(days=29))
+
+    assert (now.choice, then.choice) == ("b", "a")
+    assert any(reason.startswith("half-life-days=") for reason in now.reasons)
+    assert not any(reason.startswith("half-life-days=") for reason in then.reasons)
+    assert now.candidates[0].support > now.candidates[0].effective_support
 
 
 @pytest.mark.parametrize(
