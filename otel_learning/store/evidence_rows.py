@@ -19,7 +19,8 @@ ARM_COLUMNS: Final = (
 )  # fmt: skip
 """What a router, or whoever set it up, chose. `model` is not among them: a fallback may have."""
 PROPENSITY_LEAST: Final = 0.01
-"""A decision that was less probable gives a weight above 100, which one row must not have."""
+"""A decision that was less probable gives a weight above 100, which one row must not have; one
+that was more probable than 1 less this left the other arms with less."""
 
 Row = dict[str, Any]
 
@@ -38,14 +39,15 @@ class EvidenceRows(NamedTuple):
 
 
 # Weights: one execution stands for 1/sampling_ratio of them. `p` is the probability of the very
-# decision that is asked about, where it was logged and is neither certain nor too small.
+# decision that is asked about, where it was logged and neither it nor its complement is too small.
 _CHOSEN: Final = """
 SELECT
     environment, task_type, repo, {arm} AS arm,
     CAST(timezone('UTC', coalesce(started_at, recorded_at)) AS DATE) AS day,
+    started_at AS started, execution_id, task_description AS description,
     success, actual_cost AS cost, duration_seconds AS duration, quality_score AS quality,
     1.0 / greatest(coalesce(sampling_ratio, 1.0), 0.0001) AS sampled,
-    CASE WHEN propensity_of = $decision AND propensity >= {least} AND propensity < 1
+    CASE WHEN propensity_of = $decision AND propensity BETWEEN {least} AND 1 - {least}
         THEN propensity END AS p
 FROM {source}
 WHERE {known}
@@ -95,6 +97,14 @@ _WEIGHED: Final = """
     sum({w} * cost) AS {w}_cost_sum,
     sum({w} * ln(cost)) FILTER (cost > 0) AS {w}_log,
     sum({w} * ln(cost) * ln(cost)) FILTER (cost > 0) AS {w}_log_squares,
+"""
+
+_DESCRIBED: Final = """
+SELECT task_type, repo, arm, description, success, sampled AS v, sampled / p AS w
+FROM chosen
+WHERE environment IS NOT DISTINCT FROM $env AND success IS NOT NULL AND description IS NOT NULL
+ORDER BY started DESC NULLS LAST, execution_id
+LIMIT $most
 """
 
 # How far single costs lie from the mean that the others of their group give, drawn to the mean
@@ -159,6 +169,17 @@ def read(
         _dicts(con, _spreads(), by, values, source),
         half_life,
     )
+
+
+def described(
+    con: duckdb.DuckDBPyConnection,
+    by: Sequence[str],
+    environment: str | None,
+    as_of: datetime | None,
+    limit: int,
+) -> list[Row]:
+    """The newest executions of an environment that have a description and a known outcome."""
+    return _dicts(con, _DESCRIBED, by, {"as_of": as_of, "env": environment, "most": limit})
 
 
 def _spreads() -> str:

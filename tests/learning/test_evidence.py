@@ -38,7 +38,7 @@ def test_intervals_hold_what_they_promise(rows: int, repos: int) -> None:
 def test_pooling_beats_both_extremes() -> None:
     """Nearer to the truth than each cell by itself, and than one rate for all contexts."""
     pooled, single, common = 0.0, 0.0, 0.0
-    for seed in SEEDS:
+    for seed in SEEDS[:12]:
         world = World.drawn(seed)
         evidence = world.evidence(seed + 1000, 1500)
         overall = [rate_of(logits) for logits in evidence.rates((None, None), "v")]
