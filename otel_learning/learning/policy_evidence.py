@@ -96,6 +96,8 @@ def propose(
     if not rows:
         return None
     begin_us = rows[math.floor(len(rows) * (1 - ROLLING_SHARE))].at_us
+    if begin_us == rows[0].at_us:
+        begin_us = rows[-1].at_us + 1  # all at one time: none is newer than the others
     teaching = [row for row in rows if row.at_us < begin_us and not row.frozen]
     rules_in_force = _comparable(active, scope, environment)
     edges = policy.edges_of(teaching, scope, rules_in_force)
