@@ -99,16 +99,16 @@ def schema() -> str:
     parts = [
         "# Schema\n", NOTE,
         "What any DuckDB client reads. The tables below the views are internal and may change with "
-        "any release; the views and the three tables here do not lose columns. `all_executions` "
-        "and `all_attempts` have the columns of `executions` and `attempts`, and show archived "
-        "rows too.\n",
+        "any release; the views and tables here do not lose columns. `all_executions` and "
+        "`all_attempts` have the columns of `executions` and `attempts`, and show archived rows "
+        "too.\n",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         database = LearningDatabase(Path(folder) / "empty.duckdb")
         for name in ("executions", "attempts", "tier_performance", "pool_performance",
                      "solution_patterns", "solutions", "routing_statistics", "rollup_status",
                      "feedback", "experiments", "experiment_events", "quality_policies",
-                     "losses"):  # fmt: skip
+                     "policies", "policy_events", "losses"):  # fmt: skip
             meaning = described[name]
             rows = [
                 (f"`{column}`", f"`{kind}`", meaning[column])

@@ -195,9 +195,10 @@ class PolicyReader:
             return Choice(default, "no-arm")
         left = self._draw() * total
         arm, share = open_to[-1]
-        for arm, share in open_to:
-            left -= share
+        for candidate in open_to:
+            left -= candidate[1]
             if left < 0:
+                arm, share = candidate
                 break
         return Choice(arm, "policy", share / total, policy.decision, policy.version)
 

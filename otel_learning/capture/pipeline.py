@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_learning.capture.drain_thread import DrainThread
+from otel_learning.capture.policy_thread import PolicyThread
 from otel_learning.capture.quiet import RateLimited
 from otel_learning.store.breath import EXPORT_BREATH_SECONDS, Breather
 
@@ -115,6 +116,7 @@ class Pipeline:
     def _reset(self) -> None:
         """State that must not cross a fork: locks, threads, and what they count."""
         self._drains = DrainThread(self.path, self.settings, self._warned)
+        self._policy = PolicyThread(self.path, self.settings, self._warned)
         # A signal handler that shuts a provider down may interrupt whoever holds one of these.
         self._prepare_lock = threading.RLock()
         self._losses_lock = threading.RLock()
@@ -229,6 +231,7 @@ class Pipeline:
         self._spool_size += size
         if self.settings.drain == "on":
             self._drains.recorded(max(1, kept))
+        self._policy.start()
         return kept == len(observations)
 
     def _write(
@@ -315,7 +318,9 @@ class Pipeline:
             self.stop(min(left, EXIT_DRAIN_SECONDS))
 
     def stop(self, timeout_seconds: float) -> None:
-        self._drains.stop(timeout_seconds)
+        began = time.monotonic()
+        self._policy.stop(timeout_seconds)
+        self._drains.stop(max(0.0, timeout_seconds - (time.monotonic() - began)))
 
     def after_fork(self) -> None:
         self._reset()

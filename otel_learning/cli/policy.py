@@ -224,11 +224,6 @@ def watch(
         float, typer.Option(metavar="SECONDS", min=1, help="How long between two looks.")
     ] = 300.0,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
-    by: By = "model_tier",
-    context: Context = "task_type",
-    cost_weight: CostWeight = 0.05,
-    environment: InEnvironment = None,
-    default: Default = None,
     cool_down: CoolDown = 24.0,
     db: Db = None,
     as_json: AsJson = False,
@@ -236,7 +231,9 @@ def watch(
     """Keep the policy: roll it back when it breaks a promise, renew it as evidence comes in.
 
     As MODE says: `observe` does nothing, `advise` proposes and warns, `act` applies and rolls
-    back. A receipt is printed for each thing done. Ends with Ctrl-C.
+    back. It goes on from the newest policy: its decision, contexts, environment and cost weight;
+    where there is none, the model_tier by task_type. A receipt is printed for each thing done.
+    Ends with Ctrl-C.
     """
     import time
 
@@ -245,16 +242,19 @@ def watch(
     from otel_learning.cli.output import print_json
     from otel_learning.errors import StoreLockedError
     from otel_learning.learning import policy_keeper
+    from otel_learning.store.policies import book
 
     mode = settings_in_force(db).mode
-    wanted = wanted_of(by, context, environment, cost_weight, default, cool_down)
+    wanted = wanted_of("model_tier", "task_type", None, 0.05, None, cool_down)
     if mode == "observe":
         say("MODE is observe: nothing is proposed or changed (set OTEL_EXPORTER_LEARNING_MODE)")
     while True:
         done: list[dict[str, Any]] = []
         try:
             with open_store(db) as database:
-                done = policy_keeper.tick(database, wanted, mode, datetime.now(UTC))
+                newest = book(database).versions()[-1:]
+                like = policy_keeper.like(newest[0], wanted) if newest else wanted
+                done = policy_keeper.tick(database, like, mode, datetime.now(UTC))
         except StoreLockedError as error:
             if once:
                 raise

@@ -12,13 +12,13 @@ from otel_learning.learning.choice import EXPLORE_LEAST
 from otel_learning.learning.evidence import Environment
 from otel_learning.store.policy_rows import PolicyRow, Scope, band
 
-BANDS: Final = 8
+BANDS: Final = 6
 """Parts that a number's range is cut into, as many executions in each."""
 CONTEXT_LEAST: Final = 30
 """Known outcomes in a context without which its choice stays with the router."""
 ARM_LEAST: Final = 5
 """Of which this many of the arm that is to be taken."""
-SURE_LEAST: Final = 0.8
+SURE_LEAST: Final = 0.75
 """The probability of being the best that an arm needs to take a context over."""
 STEP_SHARE: Final = 0.6
 """Of a context's tasks, what may change arms with one policy."""
@@ -175,9 +175,8 @@ def make(
     if wanted.context == (wanted.number,):
         order = _by_cost(environment.arms, whole.candidates)
         targets = _thresholds(
-            targets, observed, sizes, in_force, expected, order, edges, cost_weight, dearest,
-            bounds,
-        )
+            targets, observed, sizes, in_force, expected, order, edges, cost_weight, dearest, bounds
+        )  # fmt: skip
     rules, changes = [], []
     for context in sorted(set(observed) | set(in_force), key=str):
         before = in_force.get(context, observed.get(context, {}))
@@ -263,15 +262,17 @@ def _thresholds(
         told = expected[context]
         gains = []
         for arm in order:
-            near = any(
-                abs(middle[context] - middle[c]) <= reach and main[c] == arm for c in bands
-            ) or arm not in main.values()
+            near = (
+                any(abs(middle[context] - middle[c]) <= reach and main[c] == arm for c in bands)
+                or arm not in main.values()
+            )
             free = context in targets or arm == main[context]
             rate, cost = told.get(arm, (0.0, None))
             spent = (cost if cost is not None else dearest) / dearest if dearest > 0 else 0.0
             gain = sizes[context] * (rate - cost_weight * spent)
             gains.append(gain if near and free else -math.inf)
-        following, so_far = [], (-math.inf, ())
+        following: list[tuple[float, tuple[str, ...]]] = []
+        so_far: tuple[float, tuple[str, ...]] = (-math.inf, ())
         for k in range(len(order)):
             so_far = max(so_far, best[k], key=lambda one: one[0])
             following.append((so_far[0] + gains[k], (*so_far[1], order[k])))
@@ -280,8 +281,11 @@ def _thresholds(
     if total == -math.inf:
         return dict(targets)
     every = sorted(order)
-    return {context: _exploring(arm, every, bounds.explore) for context, arm in zip(bands, arms, strict=True)
-            if context in targets or arm != main[context]}  # fmt: skip
+    return {
+        context: _exploring(arm, every, bounds.explore)
+        for context, arm in zip(bands, arms, strict=True)
+        if context in targets or arm != main[context]
+    }
 
 
 def _middle(number: int, edges: Sequence[float]) -> float:
@@ -313,6 +317,7 @@ def when(context: Context, wanted: Scope, edges: Sequence[float]) -> dict[str, A
 def file_rules(made: Made, wanted: Scope) -> list[dict[str, Any]]:
     """The file's rules; neighbouring bands with the same probabilities are one."""
     rules: list[dict[str, Any]] = []
+    entry: dict[str, Any]
     for rule in sorted(made.rules, key=lambda r: _order(r.context, wanted)):
         entry = {
             "when": when(rule.context, wanted, made.edges),

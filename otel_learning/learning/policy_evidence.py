@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ class Wanted:
     """None: the one with most executions."""
     cost_weight: float = 0.05
     default: str | None = None
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
     cool_down: timedelta = policy_gates.COOL_DOWN
     expires_after: timedelta = EXPIRES_AFTER
 
@@ -96,6 +96,8 @@ def propose(
     if not rows:
         return None
     begin_us = rows[math.floor(len(rows) * (1 - ROLLING_SHARE))].at_us
+    if begin_us == rows[0].at_us:
+        begin_us = rows[-1].at_us + 1  # all at one time: none is newer than the others
     teaching = [row for row in rows if row.at_us < begin_us and not row.frozen]
     rules_in_force = _comparable(active, scope, environment)
     edges = policy.edges_of(teaching, scope, rules_in_force)
@@ -142,7 +144,7 @@ def _judged(
         return found
 
     judged = Judged(
-        effect(of("utility", told)),
+        effect(of("utility", told), policy_gates.CONFIDENCE),
         effect(of("utility", [t for t in told if t[1].at_us >= begin_us])),
         effect(of("utility", [t for t in told if t[1].frozen])),
     )
@@ -305,6 +307,7 @@ def _shares(
 
 def _support(rule: Mapping[str, Any], rows: Sequence[PolicyRow], scope: Scope) -> int:
     """Executions in a rule's context."""
+
     def fits(row: PolicyRow) -> bool:
         for name, have in zip(scope.context, row.context, strict=True):
             wanted = rule["when"][name]
@@ -324,4 +327,3 @@ def _support(rule: Mapping[str, Any], rows: Sequence[PolicyRow], scope: Scope) -
 
 def _time(at_us: int) -> str:
     return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat()
-

@@ -18,6 +18,8 @@ SUPPORT_LEAST: Final = 100
 """Held-out outcomes that a policy is judged by, at least."""
 OVERLAP_LEAST: Final = 30.0
 """Effective support of the policy itself among them, at least."""
+CONFIDENCE: Final = 0.9
+"""Of the interval that must lie above 0: one policy in twenty that gains nothing passes."""
 COOL_DOWN: Final = timedelta(hours=24)
 """Between two changes of what is in force: outcomes and people have time to say something."""
 COOL_DOWN_OUTCOMES: Final = 50

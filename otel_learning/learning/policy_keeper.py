@@ -82,6 +82,7 @@ def _renewed(
 
 def _tried(database: LearningDatabase, found: Proposal) -> bool:
     """Whether the same was rolled back before, or waits already: neither is done again unasked."""
+
     def arms(rules: list[dict[str, Any]]) -> list[Any]:
         return [(rule["when"], rule["arm"]) for rule in rules]
 

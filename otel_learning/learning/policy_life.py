@@ -1,4 +1,4 @@
-"""A policy's life: proposed, in the shadow, in force, rolled back. Each step is a row and a receipt.
+"""A policy's life: proposed, in the shadow, in force, rolled back; each step a row and a receipt.
 
 What is in force stands in the store; the file beside it follows. A kill between the two is mended
 by the next command, or by the keeper.
@@ -67,7 +67,7 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def shadow(
     database: LearningDatabase, wanted: str | None, *, actor: str, mode: str, now: datetime
 ) -> dict[str, Any]:
-    """Puts a version into the shadow: judged by what it would have drawn, and by nobody followed."""
+    """Puts a version into the shadow: judged by what it would have drawn, followed by nobody."""
     with writing(database) as known:
         version = known.version(wanted)
         if version.state == "active":

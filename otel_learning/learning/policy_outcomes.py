@@ -1,5 +1,4 @@
-"""How policies do once they are made: in the shadow by what they would have drawn, in force by
-what they drew."""
+"""How policies do: in the shadow by what they would have drawn, in force by what they drew."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from statistics import NormalDist
 from typing import Any, Final
 
 CONFIDENCE: Final = 0.95
+FREEDOM_LEAST: Final = 2.0
 
 Shares = Mapping[str, float]
 """Arm -> with which probability it is drawn."""
@@ -87,8 +88,21 @@ def _mean(scores: Sequence[tuple[float, Chosen]], confidence: float) -> Estimate
     if count < 2:
         return Estimated(mean, None, None, count, effective)
     error = math.sqrt(squares * count / (count - 1)) / total
-    half = student(0.5 + confidence / 2, max(1.0, min(count, effective) - 1)) * error
+    fourths = math.fsum((row.weight * (score - mean)) ** 4 for score, row in scores)
+    half = student(0.5 + confidence / 2, _freedom(count, squares, fourths)) * error
     return Estimated(mean, mean - half, mean + half, count, effective)
+
+
+def _freedom(count: int, squares: float, fourths: float) -> float:
+    """How well the spread itself is known: few outcomes with large weights tell little of it.
+
+    Source: the variance of a variance, as in Satterthwaite, Biometrics Bulletin 2 (1946): degrees
+    of freedom are 2n / (kurtosis - 1), which is n where scores are normal.
+    """
+    if squares <= 0:
+        return float(count - 1)
+    kurtosis = count * fourths / squares**2
+    return min(count - 1.0, max(FREEDOM_LEAST, 2 * count / max(kurtosis - 1, 1e-9)))
 
 
 def _effective(scores: Sequence[tuple[float, Chosen]]) -> float:

@@ -28,7 +28,8 @@ SELECT policy_version, state, state_since, why, made_at, document, proposal, gat
 FROM policies ORDER BY CAST(policy_version AS BIGINT)
 """
 _EVENTS: Final = """
-SELECT policy_version, event, happened_at, actor, mode, why, receipt FROM policy_events ORDER BY ordinal
+SELECT policy_version, event, happened_at, actor, mode, why, receipt
+FROM policy_events ORDER BY ordinal
 """
 
 
@@ -83,7 +84,10 @@ class Book:
 
     def events(self) -> list[Happened]:
         """Everything that happened, in order."""
-        return [Happened(*row[:6], json.loads(row[6])) for row in self._ask(_EVENTS, [])]
+        return [
+            Happened(row[0], row[1], row[2], row[3], row[4], row[5], json.loads(row[6]))
+            for row in self._ask(_EVENTS, [])
+        ]
 
     def version(self, wanted: str | None, state: State | None = None) -> Version:
         """The version of that name, or the newest one. Raises InputError where there is none."""
@@ -142,9 +146,7 @@ def book(store: Reader) -> Book:
 
 
 @contextlib.contextmanager
-def writing(
-    database: LearningDatabase, timeout_seconds: float = TIMEOUT_SECONDS
-) -> Iterator[Book]:
+def writing(database: LearningDatabase, timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Book]:
     """The book, to write into: all of it or nothing, and nobody else meanwhile.
 
     Raises:

@@ -104,9 +104,7 @@ def scope(by: str | Sequence[str], context: str | Sequence[str]) -> Scope:
     return Scope(tuple(arms), tuple(names))
 
 
-def environments(
-    store: Reader, wanted: Scope, as_of: datetime | None
-) -> list[str | None]:
+def environments(store: Reader, wanted: Scope, as_of: datetime | None) -> list[str | None]:
     """The environments, the one with most executions first."""
     query = _ENVIRONMENTS.format(known=_known(wanted), when=_WHEN)
     return [row[0] for row in store.sql(query, {"as_of": as_of})]
