@@ -156,6 +156,7 @@ class ExecutionRecord(_Record):
 
         Only what is known before the task is carried out: an outcome or a chosen tier in the
         text would make a plain description compare with something else, and leak the answer.
+        The store's own search compares descriptions alone; type and repository are its filters.
         """
         parts = (
             ("Task", self.task_type),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from otel_learning.knowledge.embedding import Embedder, telling_words
 from otel_learning.store import similarity
 from otel_learning.store.database import LearningDatabase
 from otel_learning.store.neighbours import embedding_models, recall
-from otel_learning.store.vectors import Embedded, VectorStore
+from otel_learning.store.vectors import Embedded, Model, VectorStore
 
 BATCH_SECONDS: Final = 2.0
 """What a batch should take: so much work is lost by a kill at most, and so often a bar moves."""
@@ -45,6 +45,8 @@ class EmbedReport:
     """How many texts a search compares exactly; None where it compares all."""
     recall: float | None = None
     """The share of the ten nearest that it finds with them, measured on this store."""
+    asked: Model | None = None
+    """The model, where there was nothing to do."""
 
 
 def embed(
@@ -76,6 +78,8 @@ def embed(
     store = VectorStore(path)
     until = None if work_seconds is None else time.monotonic() + work_seconds
     taken = store.take_in(embedder.model, setting, embedder.dimension)
+    if taken.asked is not None:
+        return _of_asked(taken.asked, taken.present)
     missing = list(taken.missing.items())
     done, size, gone = 0, BATCH_FIRST, 0
     progress(0, len(missing))
@@ -91,8 +95,7 @@ def embed(
     report = EmbedReport(done - gone, taken.present, left, embedder.model, embedder.dimension)
     if left:
         return report
-    if missing or not taken.current:
-        store.finish(embedder.model)
+    store.finish(embedder.model)
     return _with_recall(path, store, report)
 
 
@@ -126,8 +129,9 @@ def _with_recall(path: Path, store: VectorStore, report: EmbedReport) -> EmbedRe
     database = LearningDatabase(path, create=False)
     model = next(m for m in embedding_models(database) if m.model == report.model)
     if model.measured_texts is not None and texts < 2 * model.measured_texts:
-        grown = similarity.candidates_for(texts, model)
-        return _said(report, grown, model.recall)
+        return replace(
+            report, candidates=similarity.candidates_for(texts, model), recall=model.recall
+        )
     candidates = similarity.candidates_for(texts, model)
     while True:
         found = recall(database, model, sample=RECALL_SAMPLE, candidates=candidates)
@@ -135,11 +139,13 @@ def _with_recall(path: Path, store: VectorStore, report: EmbedReport) -> EmbedRe
             break
         candidates = min(texts, candidates * 2)
     store.measured(report.model, candidates, found, texts)
-    return _said(report, candidates, found)
+    return replace(report, candidates=candidates, recall=found)
 
 
-def _said(report: EmbedReport, candidates: int, recall: float | None) -> EmbedReport:
+def _of_asked(model: Model, texts: int) -> EmbedReport:
+    large = texts > similarity.EXACT_TEXTS
     return EmbedReport(
-        report.embedded, report.unchanged, report.left, report.model, report.dimension,
-        candidates, recall,
+        0, texts, 0, model.model, model.dimension,
+        similarity.candidates_for(texts, model) if large else None,
+        model.recall if large else None, model,
     )  # fmt: skip

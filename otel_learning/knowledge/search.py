@@ -16,6 +16,7 @@ from otel_learning.store.filters import Filters
 from otel_learning.store.neighbours import embedding_models, similar
 from otel_learning.store.reader import Reader
 from otel_learning.store.similarity import Query
+from otel_learning.store.spool import Spool
 from otel_learning.store.vectors import Model
 
 _logger = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def catch_up(database: LearningDatabase, setting: str, work_seconds: float) -> M
 
     While another model is being replaced, the one that is complete is asked.
     """
-    database.drain()
+    if Spool(database.path).list():
+        database.drain()
     try:
         report = embed(database.path, embedder_of(setting), setting, work_seconds=work_seconds)
         if report.left:
@@ -47,6 +49,8 @@ def catch_up(database: LearningDatabase, setting: str, work_seconds: float) -> M
                 "%d texts of %s have no vector yet and are not found: run otel-learning embed",
                 report.left, database.path,
             )  # fmt: skip
+        if report.asked is not None:
+            return report.asked
     except StoreLockedError:
         # Whoever holds it may hold it for long; what has a vector can be found all the same.
         _logger.warning("%s is held by another program: what is new is not found", database.path)

@@ -104,13 +104,8 @@ def bounds(con: duckdb.DuckDBPyConnection, key: int) -> tuple[str, list[datetime
     It is made of constants, because only by them whole row groups are skipped.
     """
     found = con.execute("SELECT DISTINCT day FROM execution_keys WHERE key = ?", [key]).fetchall()
-    return within(day for (day,) in found)
-
-
-def within(days: Iterable[date]) -> tuple[str, list[datetime]]:
-    """The same for executions of these days."""
     parts, values = [], []
-    for day in sorted(set(days)):
+    for (day,) in sorted(found):
         if day == UNKNOWN_DAY:
             parts.append("started_at IS NULL")
             continue

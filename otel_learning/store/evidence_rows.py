@@ -179,7 +179,8 @@ def described(
     limit: int,
 ) -> list[Row]:
     """The newest executions of an environment that have a description and a known outcome."""
-    return _dicts(con, _DESCRIBED, by, {"as_of": as_of, "env": environment, "most": limit})
+    values = {"as_of": as_of, "env": environment, "most": limit}
+    return _dicts(con, _DESCRIBED, by, values, "executions")
 
 
 def _spreads() -> str:

@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 
 from otel_learning.records import ExecutionRecord
 from otel_learning.store import similarity, vectors
-from otel_learning.store.day_keys import within
 from otel_learning.store.filters import Filters, checked_limit, where
 from otel_learning.store.reader import Reader, records
 
 if TYPE_CHECKING:
-    from datetime import date
-
     import duckdb
 
     from otel_learning.store.similarity import Found, Query
@@ -40,7 +37,7 @@ def similar(
     checked_limit(limit)
     with reader._cursor() as con:
         found = similarity.find(con, model, query, condition, limit, exact=exact)
-        known = _by_id(con, {one.execution_id: one.day for one in found})
+        known = _by_id(con, [one.execution_id for one in found])
     return [(known[one.execution_id], one) for one in found if one.execution_id in known]
 
 
@@ -56,12 +53,11 @@ def recall(reader: Reader, model: Model, *, sample: int, candidates: int) -> flo
         return similarity.recall(con, model, sample, candidates)
 
 
-def _by_id(con: duckdb.DuckDBPyConnection, days: dict[UUID, date]) -> dict[UUID, ExecutionRecord]:
-    """Records of executions whose days are known, so that other row groups are skipped."""
-    on, values = within(days.values())
-    ids = [str(identity) for identity in days]
-    query = f"SELECT * FROM executions WHERE {on} AND list_contains(?::UUID[], execution_id)"
-    return {record.execution_id: record for record in records(con, query, [*values, ids])}
+def _by_id(con: duckdb.DuckDBPyConnection, ids: list[UUID]) -> dict[UUID, ExecutionRecord]:
+    # As a join: then wide columns are read only where an id has been found.
+    query = "SELECT * FROM executions WHERE execution_id IN (SELECT unnest(?::UUID[]))"
+    found = records(con, query, [[str(identity) for identity in ids]])
+    return {record.execution_id: record for record in found}
 
 
 def stored_vectors(

@@ -46,7 +46,6 @@ class Found(NamedTuple):
     """An execution that was found."""
 
     execution_id: UUID
-    day: Any
     similarity: float
     """0..1: the inner product of the vectors, and the share of the query's words, weighed."""
     vector_similarity: float
@@ -99,11 +98,10 @@ def find(
     asked = np.zeros(width, np.float32)
     asked[: len(query.vector)] = query.vector
     rare, weight = _rare(con, query.words, total)
-    score = ", ".join(f"({word}, {value / weight:.9g})" for word, value in rare)
+    listed = ", ".join(f"({word}::UINTEGER, {value / weight:.9g})" for word, value in rare)
     lexical = (
-        f"lexical AS MATERIALIZED (SELECT text, sum(value) AS share FROM text_words "
-        f"JOIN (VALUES {score}) AS rare(word, value) USING (word) "
-        f"WHERE word IN ({', '.join(str(word) for word, _ in rare)}) GROUP BY text),"
+        "lexical AS MATERIALIZED (SELECT text, sum(value) AS share FROM text_words "
+        f"JOIN (VALUES {listed}) AS rare(word, value) USING (word) GROUP BY text),"
         if rare
         else "lexical AS (SELECT 0::UBIGINT AS text, 0.0 AS share LIMIT 0),"
     )
@@ -114,10 +112,7 @@ def find(
         chosen: list[Any] = [model.model]
     else:
         wanted = candidates or max(candidates_for(total, model), 10 * limit)
-        signs = signs_of(query.vector[None, :])[0]
-        distance = " + ".join(
-            f"bit_count(xor(s{i}, {int(signs[i])}::UBIGINT))::SMALLINT" for i in range(SIGNS)
-        )
+        distance = _distance(query.vector[None, :])
         places = (
             f"(SELECT rowid FROM {table} WHERE model = ? {within} ORDER BY {distance} LIMIT ?) "
             f"UNION (SELECT v.rowid FROM {table} AS v JOIN lexical USING (text) "
@@ -139,7 +134,7 @@ compared AS (
     WHERE text IN (SELECT text FROM described_executions)
     ORDER BY similarity DESC, text LIMIT ?
 )
-SELECT d.execution_id, d.day, similarity, meant, share
+SELECT d.execution_id, similarity, meant, share
 FROM described_executions AS d JOIN scored USING (text)
 WHERE {allowed}
 ORDER BY similarity DESC, d.updated_at DESC, d.execution_id LIMIT ?
@@ -147,10 +142,8 @@ ORDER BY similarity DESC, d.updated_at DESC, d.execution_id LIMIT ?
         [*values, asked.tolist(), *chosen, limit, *values, limit],
     ).fetchall()
     return [
-        Found(
-            identity, day, _rounded(similarity), _rounded(meant), _rounded(share) if rare else None
-        )
-        for identity, day, similarity, meant, share in rows
+        Found(identity, _rounded(similarity), _rounded(meant), _rounded(share) if rare else None)
+        for identity, similarity, meant, share in rows
     ]
 
 
@@ -189,10 +182,7 @@ def _nearest(
     asked[: len(vector)] = vector
     within = ""
     if limit is not None:
-        signs = signs_of(vector[None, :])[0]
-        distance = " + ".join(
-            f"bit_count(xor(s{i}, {int(signs[i])}::UBIGINT))::SMALLINT" for i in range(SIGNS)
-        )
+        distance = _distance(vector[None, :])
         within = (
             f"AND rowid IN (SELECT rowid FROM {table} WHERE model = $model "
             f"ORDER BY {distance} LIMIT {limit})"
@@ -203,6 +193,12 @@ def _nearest(
         {"model": model.model, "asked": asked.tolist()},
     ).fetchall()
     return {int(text) for (text,) in rows}
+
+
+def _distance(vector: NDArray[np.float32]) -> str:
+    """How many signs differ from the vector's, in SQL."""
+    signs = signs_of(vector)[0]
+    return " + ".join(f"bit_count(xor(s{i}, '{signs[i]}'::BIGINT))::SMALLINT" for i in range(SIGNS))
 
 
 def _texts(con: duckdb.DuckDBPyConnection, model: Model, fitting: str, values: list[Any]) -> int:
@@ -225,10 +221,12 @@ def _rare(
     """
     if not words:
         return [], 0.0
-    listed = ", ".join(str(int(word)) for word in dict.fromkeys(words))
+    # Joined with typed values, row groups without them are skipped; with IN they are not.
+    listed = ", ".join(f"({int(word)}::UINTEGER)" for word in dict.fromkeys(words))
     counted = dict(
         con.execute(
-            f"SELECT word, count(*) FROM text_words WHERE word IN ({listed}) GROUP BY word"
+            f"SELECT word, count(*) FROM text_words JOIN (VALUES {listed}) AS asked(word) "
+            "USING (word) GROUP BY word"
         ).fetchall()
     )
     common = max(COMMON_TEXTS, COMMON_SHARE * texts)

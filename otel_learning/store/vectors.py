@@ -72,6 +72,8 @@ class Taken:
     """Texts that have a vector."""
     missing: dict[int, tuple[Any, Any]]
     """Texts that have none -> the first and the last day of what they belong to."""
+    asked: Model | None = None
+    """The model, where it is the one that is asked and nothing has changed."""
 
 
 def table_of(dimension: int) -> str:
@@ -116,18 +118,20 @@ class VectorStore:
         table = table_of(dimension)
         with self._opened(read_only=True) as con:
             if not schema.checked(schema.applied(con), str(self.path)):
-                taken = _taken(con, table, model)
-                if taken.known and not lease.one(con, _CHANGED):
-                    return taken
+                asked = models(con)[:1]
+                if asked and asked[0].model == model and lease.one(con, _UNCHANGED):
+                    return Taken(True, True, _present(con, table, model), {}, asked[0])
         with self._opened() as con:
             with transaction(con):
                 con.execute(_GONE)
                 con.execute(_TAKE_IN)
                 prune(con)
+                con.execute("UPDATE embedding_models SET complete = FALSE")
                 if not _taken(con, table, model).known:
                     con.execute(
-                        "INSERT INTO embedding_models (model, embedder, dimension, current) "
-                        "VALUES (?, ?, ?, FALSE)", [model, embedder, dimension],
+                        "INSERT INTO embedding_models "
+                        "(model, embedder, dimension, current, complete) "
+                        "VALUES (?, ?, ?, FALSE, FALSE)", [model, embedder, dimension],
                     )  # fmt: skip
             return _taken(con, table, model)
 
@@ -177,7 +181,10 @@ class VectorStore:
         """Makes that model the one that is asked, and lets go of all others' vectors."""
         with self._opened() as con:
             with transaction(con):
-                con.execute("UPDATE embedding_models SET current = (model = ?)", [model])
+                con.execute(
+                    "UPDATE embedding_models SET current = TRUE, complete = TRUE WHERE model = ?",
+                    [model],
+                )
                 con.execute("DELETE FROM embedding_models WHERE model <> ?", [model])
                 for width in WIDTHS:
                     con.execute(f"DELETE FROM vectors_{width} WHERE model <> ?", [model])
@@ -220,12 +227,15 @@ def erase(con: duckdb.DuckDBPyConnection, relation: str) -> None:
     con.execute("DELETE FROM solutions")
 
 
-def signs_of(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """On which side of 512 directions each vector lies: shape (n, 8), 64 signs in a number."""
+def signs_of(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+    """On which side of 512 directions each vector lies: shape (n, 8), 64 signs in a number.
+
+    Numbers with a sign of their own: DuckDB counts the bits of others only after widening them.
+    """
     dimension = vectors.shape[1]
     sides = vectors if dimension == 64 * SIGNS else vectors @ _directions(dimension)
-    packed = np.packbits(sides > 0, axis=1).view(">u8")
-    return packed.astype(np.uint64)
+    packed = np.packbits(sides > 0, axis=1).view(">i8")
+    return packed.astype(np.int64)
 
 
 def _directions(dimension: int) -> NDArray[np.float32]:
@@ -244,7 +254,7 @@ def _columns(model: str, width: int, texts: Sequence[Embedded]) -> pa.Table:
         {
             "text": pa.array([text.text for text in texts], pa.uint64()),
             "model": pa.array([model] * len(texts), pa.string()),
-            **{f"s{i}": pa.array(signs[:, i], pa.uint64()) for i in range(SIGNS)},
+            **{f"s{i}": pa.array(signs[:, i], pa.int64()) for i in range(SIGNS)},
             "vector": pa.FixedSizeListArray.from_arrays(pa.array(stored.ravel()), width),
         }
     )
@@ -269,10 +279,14 @@ def _lay_down_by_word(con: duckdb.DuckDBPyConnection) -> None:
 
 def _taken(con: duckdb.DuckDBPyConnection, table: str, model: str) -> Taken:
     row = lease.one(con, "SELECT current FROM embedding_models WHERE model = ?", [model])
-    count = lease.one(con, f"SELECT count(*) FROM {table} WHERE model = ?", [model])
     found = con.execute(_MISSING.format(table=table), [model]).fetchall()
     missing = {int(text): (first, last) for text, first, last in found}
-    return Taken(row is not None, bool(row and row[0]), int(count[0]) if count else 0, missing)
+    return Taken(row is not None, bool(row and row[0]), _present(con, table, model), missing)
+
+
+def _present(con: duckdb.DuckDBPyConnection, table: str, model: str) -> int:
+    row = lease.one(con, f"SELECT count(*) FROM {table} WHERE model = ?", [model])
+    return int(row[0]) if row else 0
 
 
 _ROWS: Final = """
@@ -290,14 +304,18 @@ DELETE FROM described_executions WHERE rowid IN (
 )
 """
 
-_CHANGED: Final = f"""
-SELECT 1 WHERE EXISTS (
-    FROM described_executions AS d ANTI JOIN ({_ROWS}) AS e ON {_SAME}
-) OR EXISTS (
-    FROM ({_ROWS}) AS e ANTI JOIN described_executions AS d ON {_SAME}
+_UNCHANGED: Final = f"""
+SELECT 1 FROM (
+    SELECT count(*) AS n, max(updated_at) AS newest FROM ({_ROWS})
     WHERE task_description IS NOT NULL
-)
+) AS e, (
+    SELECT count(*) AS n, max(updated_at) AS newest FROM described_executions
+) AS d
+WHERE e.n = d.n AND e.newest IS NOT DISTINCT FROM d.newest
+    AND (SELECT bool_and(complete) FROM embedding_models)
 """
+"""Whatever the store learns of an execution makes its `updated_at` the newest; what goes makes
+the count another one."""
 
 _TAKE_IN: Final = f"""
 INSERT INTO described_executions

@@ -7,34 +7,35 @@ CREATE TABLE described_executions (
     execution_id UUID, text UBIGINT, updated_at TIMESTAMPTZ, day DATE
 );
 
--- The models that vectors are, or are becoming, of; one of them is asked. `candidates` is how many
+-- The models that vectors are, or are becoming, of; one of them is asked.
+-- `complete`: each text that was noted has its vector. `candidates` is how many
 -- texts a search compares exactly, and `recall` what that finds of the ten nearest, measured on
 -- the store's own texts when there were `measured_texts` of them.
 CREATE TABLE embedding_models (
-    model VARCHAR, embedder VARCHAR, dimension INTEGER, current BOOLEAN,
+    model VARCHAR, embedder VARCHAR, dimension INTEGER, current BOOLEAN, complete BOOLEAN,
     candidates BIGINT, recall DOUBLE, measured_texts BIGINT
 );
 
 -- A vector for each text and model, of length one, in 32767ths; zeros up to the table's width.
 -- The signs are those of 512 directions: alike texts differ in few of them.
 CREATE TABLE vectors_384 (
-    text UBIGINT, model VARCHAR, s0 UBIGINT, s1 UBIGINT, s2 UBIGINT, s3 UBIGINT,
-    s4 UBIGINT, s5 UBIGINT, s6 UBIGINT, s7 UBIGINT,
+    text UBIGINT, model VARCHAR, s0 BIGINT, s1 BIGINT, s2 BIGINT, s3 BIGINT,
+    s4 BIGINT, s5 BIGINT, s6 BIGINT, s7 BIGINT,
     vector SMALLINT[384]
 );
 CREATE TABLE vectors_512 (
-    text UBIGINT, model VARCHAR, s0 UBIGINT, s1 UBIGINT, s2 UBIGINT, s3 UBIGINT,
-    s4 UBIGINT, s5 UBIGINT, s6 UBIGINT, s7 UBIGINT,
+    text UBIGINT, model VARCHAR, s0 BIGINT, s1 BIGINT, s2 BIGINT, s3 BIGINT,
+    s4 BIGINT, s5 BIGINT, s6 BIGINT, s7 BIGINT,
     vector SMALLINT[512]
 );
 CREATE TABLE vectors_768 (
-    text UBIGINT, model VARCHAR, s0 UBIGINT, s1 UBIGINT, s2 UBIGINT, s3 UBIGINT,
-    s4 UBIGINT, s5 UBIGINT, s6 UBIGINT, s7 UBIGINT,
+    text UBIGINT, model VARCHAR, s0 BIGINT, s1 BIGINT, s2 BIGINT, s3 BIGINT,
+    s4 BIGINT, s5 BIGINT, s6 BIGINT, s7 BIGINT,
     vector SMALLINT[768]
 );
 CREATE TABLE vectors_1024 (
-    text UBIGINT, model VARCHAR, s0 UBIGINT, s1 UBIGINT, s2 UBIGINT, s3 UBIGINT,
-    s4 UBIGINT, s5 UBIGINT, s6 UBIGINT, s7 UBIGINT,
+    text UBIGINT, model VARCHAR, s0 BIGINT, s1 BIGINT, s2 BIGINT, s3 BIGINT,
+    s4 BIGINT, s5 BIGINT, s6 BIGINT, s7 BIGINT,
     vector SMALLINT[1024]
 );
 
