@@ -1,2 +1,0 @@
--- Reserved: nothing changes.
--- on drain: always
