@@ -107,7 +107,7 @@ def schema() -> str:
         database = LearningDatabase(Path(folder) / "empty.duckdb")
         for name in ("executions", "attempts", "tier_performance", "pool_performance",
                      "solution_patterns", "routing_statistics", "rollup_status", "feedback",
-                     "losses"):  # fmt: skip
+                     "feedback_orphans", "calibration", "losses"):  # fmt: skip
             meaning = described[name]
             rows = [
                 (f"`{column}`", f"`{kind}`", meaning[column])
