@@ -47,6 +47,22 @@ FEEDBACK_EVENT: Final = "learning.feedback"
 """The name of a log event that carries feedback."""
 FEEDBACK_ACCEPTED: Final = "learning.feedback.accepted"
 FEEDBACK_RATING: Final = "learning.feedback.rating"
-"""1..5."""
+"""1..5, or excellent, good, fair, poor."""
 FEEDBACK_COMMENT: Final = "learning.feedback.comment"
 FEEDBACK_SOURCE: Final = "learning.feedback.source"
+FEEDBACK_ISSUE: Final = "learning.feedback.issue"
+"""wrong_model, too_slow, poor_quality or other."""
+FEEDBACK_VISIBILITY: Final = "learning.feedback.visibility"
+"""private, team or public; private where it is not given."""
+FEEDBACK_ID: Final = "learning.feedback.id"
+"""On an event: said again under the same id, the later word stands."""
+FEEDBACK_REVOKED: Final = "learning.feedback.revoked"
+"""On an event, true: what was said under this id is taken back."""
+
+SATISFACTION: Final = {"excellent": 5.0, "good": 4.0, "fair": 3.0, "poor": 1.0}
+"""Words for a rating -> what each stands for. Fair is the middle, and poor as far below it as
+excellent is above: the rewards +1, +0.5, 0 and -1 lie on one line."""
+ISSUES: Final = ("wrong_model", "too_slow", "poor_quality", "other")
+"""Values of `learning.feedback.issue`."""
+VISIBILITIES: Final = ("private", "team", "public")
+"""Values of `learning.feedback.visibility`."""

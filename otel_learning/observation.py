@@ -86,6 +86,8 @@ FACTS: Final[dict[str, FactType]] = {
     "feedback_comment": "text",
     "feedback_source": "text",
     "feedback_quality": "number",
+    "feedback_issue": "text",
+    "feedback_visibility": "text",
     "feedback_revoked": "boolean",
     # provenance
     "service_name": "text",

@@ -181,6 +181,24 @@ class ExecutionRecord(_Record):
 FeedbackTarget = Literal[
     "task_id", "execution_id", "trace_id", "span_id", "session_id", "response_id"
 ]
+FeedbackVisibility = Literal["private", "team", "public"]
+"""To whom an export may show a word: to nobody, whole to the team, or without names to all."""
+FeedbackIssue = Literal["wrong_model", "too_slow", "poor_quality", "other"]
+
+
+def rating_of_answers(
+    *,
+    model_appropriate: bool | None = None,
+    speed_acceptable: bool | None = None,
+    expectations_met: bool | None = None,
+) -> float | None:
+    """The rating, 1..5, that the answers to three questions stand for: the share of yes.
+
+    A question that was not answered says nothing, least of all no; None where none was.
+    """
+    answers = (model_appropriate, speed_acceptable, expectations_met)
+    given = [answer for answer in answers if answer is not None]
+    return 1.0 + 4.0 * sum(given) / len(given) if given else None
 
 
 class FeedbackRecord(_Record):
@@ -195,6 +213,8 @@ class FeedbackRecord(_Record):
     comment: str | None = Field(default=None, max_length=2000)
     source: str | None = None
     quality_score: float | None = Field(default=None, ge=0, le=100)
+    issue: FeedbackIssue | None = None
+    visibility: FeedbackVisibility = "private"
     revoked: bool = False
     execution_id: UUID | None = None
     """The execution it was resolved to; None while that execution is not known."""

@@ -43,11 +43,12 @@ _ANSWERING: Final = frozenset(
      "attempt_number", "finish")
 )  # fmt: skip
 _FEEDBACK: Final = frozenset(
-    ("feedback_accepted", "feedback_rating", "feedback_comment", "feedback_quality")
-)
+    ("feedback_accepted", "feedback_rating", "feedback_comment", "feedback_quality",
+     "feedback_issue", "feedback_revoked")
+)  # fmt: skip
 _BESIDE_FEEDBACK: Final = frozenset(
-    (*_FEEDBACK, "feedback_source", "task_id", "session_id", "user_hash", "environment",
-     "namespace", "service_name", "quality_score", "response_id")
+    (*_FEEDBACK, "feedback_source", "feedback_visibility", "feedback_id", "task_id", "session_id",
+     "user_hash", "environment", "namespace", "service_name", "quality_score", "response_id")
 )  # fmt: skip
 _ABOUT_A_TASK: Final = frozenset(
     ("task_id", "task_type", "task_description", "repo", "quality_score", "model_tier", "success",

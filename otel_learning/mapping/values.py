@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from otel_learning.attributes import ISSUES, SATISFACTION, VISIBILITIES
 from otel_learning.observation import FACTS, FactValue
 
 Convert = Callable[[Any], FactValue | None]
@@ -225,9 +226,26 @@ def complexity(value: Any) -> float | None:
 
 
 def rating(value: Any) -> float | None:
-    """1..5."""
+    """1..5, or a word that people are asked for: excellent, good, fair, poor."""
+    word = _word(value)
+    if word is not None and word in SATISFACTION:
+        return SATISFACTION[word]
     found = number(value)
     return found if found is not None and 1 <= found <= 5 else None
+
+
+def issue(value: Any) -> str | None:
+    """What was wrong: one of the known issues, `other` for any other word."""
+    word = _word(value)
+    if not word:
+        return None
+    return word if word in ISSUES else "other"
+
+
+def visibility(value: Any) -> str | None:
+    """private, team or public; None, which is private, for anything else."""
+    word = _word(value)
+    return word if word in VISIBILITIES else None
 
 
 def repository(value: Any) -> str | None:
@@ -266,6 +284,8 @@ _CONVERSIONS: Final[dict[str, Convert]] = {
     "error_class": error_class,
     "feedback_accepted": acceptance,
     "feedback_rating": rating,
+    "feedback_issue": issue,
+    "feedback_visibility": visibility,
     "feedback_quality": score,
     "quality_score": score,
     "complexity_score": complexity,

@@ -135,12 +135,17 @@ class LearningDatabase(Reader):
             "feedback_comment": _storable(feedback.comment),
             "feedback_source": feedback.source,
             "feedback_quality": feedback.quality_score,
+            "feedback_issue": feedback.issue,
+            "feedback_visibility": None
+            if feedback.visibility == "private"
+            else feedback.visibility,
             "feedback_revoked": feedback.revoked or None,
         }
-        if all(facts[f"feedback_{name}"] is None
-               for name in ("accepted", "rating", "comment", "quality", "revoked")):  # fmt: skip
+        says = ("accepted", "rating", "comment", "quality", "issue", "revoked")
+        if all(facts[f"feedback_{name}"] is None for name in says):
             raise InputError(
-                "the feedback says nothing", "give accepted, rating, comment or quality_score"
+                "the feedback says nothing",
+                "give accepted, rating, comment, issue or quality_score",
             )
         observation = Observation(
             trace_id=None,

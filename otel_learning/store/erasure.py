@@ -17,6 +17,7 @@ from otel_learning.store import ancestry, rollups, vectors
 from otel_learning.store.day_keys import day_key, delete_days
 from otel_learning.store.expired import ExpiredKeys
 from otel_learning.store.failpoints import failpoint
+from otel_learning.store.feedback import note_again
 from otel_learning.store.forgotten import Id, ids_of, recogniser
 from otel_learning.store.ledger import Ledger, hash_key, keys_in
 from otel_learning.store.ledger_files import LedgerFiles
@@ -187,10 +188,13 @@ def _delete_rows(con: duckdb.DuckDBPyConnection, gone: dict[str, set[str]], done
         "OR (target_kind, target_id) IN (SELECT (kind, value) FROM gone) "
         "OR (target_kind = 'span_id' AND contains(target_id, ':') AND "
         "  split_part(target_id, ':', 1) IN (SELECT value FROM gone WHERE kind = 'trace_id')) "
-        "RETURNING CAST(feedback_id AS VARCHAR)"
+        "OR CAST(feedback_id AS VARCHAR) IN "
+        "  (SELECT value FROM gone WHERE kind = 'feedback_id') "
+        "RETURNING CAST(feedback_id AS VARCHAR), CAST(execution_id AS VARCHAR)"
     ).fetchall()
     done.feedback += len(said)
-    done.ids |= {("feedback_id", str(identity)) for (identity,) in said}
+    done.ids |= {("feedback_id", str(identity)) for identity, _ in said}
+    note_again(con, {about for _, about in said if about is not None} - gone.keys())
     con.execute(
         "DELETE FROM ancestry WHERE trace_id IN (SELECT value FROM gone WHERE kind = 'trace_id')"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,26 @@ if TYPE_CHECKING:
     import duckdb
 
 
+@dataclass(slots=True)
+class Replaced:
+    """What was written, and what stood there before and does so no more."""
+
+    items: list[Assembled]
+    gone: set[str]
+    """Ids of executions whose observations now belong to others."""
+
+    @property
+    def days(self) -> dict[str, int]:
+        """The executions written, and the day of each, in days since 1970."""
+        return {item.execution["execution_id"]: item.execution["day"] for item in self.items}
+
+
 def replace_executions(
     con: duckdb.DuckDBPyConnection,
     assembled: list[Assembled],
     old: list[Observation],
     now: int,
-) -> None:
+) -> Replaced:
     """Puts the executions in the place of what stood there of the same traces."""
     first_recorded: dict[str, int] = {}
     changed: set[int | date] = set()
@@ -61,6 +76,8 @@ def replace_executions(
             rows.insert(con, f"{name}_attempts", rows.table(attempts, rows.ATTEMPT), rows.ATTEMPT)
         note_days(con, [item.execution for item in items])
     rollups.mark_days(con, changed)
+    written = {item.execution["execution_id"] for item in assembled}
+    return Replaced(assembled, set(first_recorded) - written)
 
 
 def _delete_touched(

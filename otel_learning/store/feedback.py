@@ -1,22 +1,25 @@
-"""Feedback: stored once per id, and resolved to the execution it is about (rule C5)."""
+"""Feedback: stored once per id, resolved to the execution it is about, and noted there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from otel_learning.store import lease, rollups, rows
+from otel_learning.store import feedback_targets, lease, rollups, rows
 
 if TYPE_CHECKING:
     import duckdb
+
+    from otel_learning.store.executions import Replaced
 
 
 def store_feedback(
     con: duckdb.DuckDBPyConnection,
     said: list[dict[str, Any]],
     orphans: list[dict[str, Any]],
-    written: dict[str, int],
+    replaced: Replaced,
 ) -> None:
     """Stores feedback once per id, resolves it, and notes it on the executions it is about.
 
@@ -24,30 +27,39 @@ def store_feedback(
         con: inside the drain's transaction.
         said: rows that are resolved already.
         orphans: rows about nothing that the ledger still holds.
-        written: the executions that this transaction wrote, and the day of each, in days since
-            1970; they carry no feedback yet.
+        replaced: the executions that this transaction wrote, which carry no feedback yet, and
+            those that are no more.
     """
-    known, indirect = lease.one(con, _KNOWN) or (0, 0)
-    if not (said or orphans or known):
+    if not (said or orphans or (lease.one(con, "SELECT count(*) FROM feedback") or (0,))[0]):
         return
-    con.execute("CREATE OR REPLACE TEMP TABLE concerned (execution_id UUID)")
-    if said or orphans or indirect:
-        # Whoever loses feedback by this must lose what was noted of it.
-        if indirect:
-            con.execute(_CONCERNED_INDIRECT)
-        _replace(con, [*said, *orphans])
-        if lease.one(con, _KNOWN)[1]:  # type: ignore[index]
-            con.execute(_RESOLVE_INDIRECT)
-            con.execute(_CONCERNED_INDIRECT)
-        _resolve_orphans(con, orphans)
-        _concern(con, [*said, *orphans])
-    _note(con, written)
+    con.execute("CREATE OR REPLACE TEMP TABLE concerned (execution_id UUID, day DATE)")
+    _replace(con, [*said, *orphans])
+    feedback_targets.resolve(con, [row["feedback_id"] for row in orphans], replaced)
+    _concern(con, said)
+    _note(con, replaced.days)
+    con.execute("DROP TABLE concerned")
+
+
+def note_again(con: duckdb.DuckDBPyConnection, executions: Iterable[str]) -> None:
+    """Notes what feedback says on executions of which some was deleted; in a transaction."""
+    con.execute("CREATE OR REPLACE TEMP TABLE concerned (execution_id UUID, day DATE)")
+    con.register("renoted", pa.table({"execution_id": pa.array(sorted(executions), pa.string())}))
+    try:
+        con.execute("INSERT INTO concerned SELECT CAST(execution_id AS UUID), NULL FROM renoted")
+    finally:
+        con.unregister("renoted")
+    _note(con, {})
     con.execute("DROP TABLE concerned")
 
 
 def _note(con: duckdb.DuckDBPyConnection, written: dict[str, int]) -> None:
     """Notes on the executions concerned, and on those just written, what feedback says."""
-    new = pa.table({"execution_id": list(written), "day": pa.array(written.values(), pa.int32())})
+    new = pa.table(
+        {
+            "execution_id": pa.array(written, pa.string()),
+            "day": pa.array(written.values(), pa.int32()),
+        }
+    )
     con.register("written", new)
     try:
         con.execute(_NOTED)
@@ -64,31 +76,84 @@ def _note(con: duckdb.DuckDBPyConnection, written: dict[str, int]) -> None:
     con.execute("DROP TABLE noted")
 
 
+# ----------------------------------------------------------------------- one word per id
+
+
 def _replace(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
+    """Puts each word in the place of what stood under its id, unless that was said later.
+
+    What is found to be the same word again is stored anew: it may now be resolved otherwise.
+    """
     if not said:
         return
-    latest = {row["feedback_id"]: row for row in said}
+    latest: dict[str, dict[str, Any]] = {}
+    for row in said:
+        identity = str(row["feedback_id"])
+        if identity not in latest or _rank(row) >= _rank(latest[identity]):
+            latest[identity] = row
+    con.register("said", pa.table({"feedback_id": list(latest)}))
+    try:
+        cursor = con.execute(_STOOD)
+        names = [column[0] for column in cursor.description]
+        for values in cursor.fetchall():
+            stood = dict(zip(names, values, strict=True))
+            identity = stood["feedback_id"]
+            row = latest[identity]
+            if _rank(stood) > _rank(row):
+                del latest[identity]
+            elif row["execution_id"] is None and _about(row) == _about(stood):
+                # The ledger no longer shows what it is about; the store knows it already.
+                row["execution_id"] = stood["execution_id"]
+    finally:
+        con.unregister("said")
+    if not latest:
+        return
     table = rows.table(list(latest.values()), rows.FEEDBACK)
     con.register("said", table)
     try:
-        gone = con.execute(
-            "DELETE FROM feedback WHERE feedback_id IN "
-            "(SELECT CAST(feedback_id AS UUID) FROM said) RETURNING execution_id"
-        ).fetchall()
+        con.execute(
+            "INSERT INTO concerned SELECT execution_id, NULL FROM feedback WHERE feedback_id IN "
+            "(SELECT CAST(feedback_id AS UUID) FROM said) AND execution_id IS NOT NULL"
+        )
+        con.execute(
+            "DELETE FROM feedback WHERE feedback_id IN (SELECT CAST(feedback_id AS UUID) FROM said)"
+        )
     finally:
         con.unregister("said")
     rows.insert(con, "feedback", table, rows.FEEDBACK)
-    for (identity,) in gone:
-        if identity is not None:
-            con.execute("INSERT INTO concerned VALUES (?)", [identity])
+
+
+def _about(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["target_kind"], row["target_id"], (row["given_at"] or 0) // 1000
+
+
+def _rank(row: dict[str, Any]) -> tuple[int, int, str]:
+    """Of two words under one id the later stands; of one moment, the one that says more."""
+    told = [row[name] for name in _TOLD]
+    return row["revised_at"] or 0, sum(value is not None for value in told), repr(told)
+
+
+_TOLD: Final = (
+    "target_kind", "target_id", "accepted", "rating", "comment", "source", "quality_score",
+    "revoked", "visibility", "issue",
+)  # fmt: skip
+
+_STOOD: Final = f"""
+SELECT CAST(feedback_id AS VARCHAR) AS feedback_id, {", ".join(_TOLD)},
+    epoch_us(given_at) * 1000 AS given_at, epoch_us(revised_at) AS revised_at,
+    CAST(execution_id AS VARCHAR) AS execution_id
+FROM feedback WHERE feedback_id IN (SELECT CAST(feedback_id AS UUID) FROM said)
+"""
 
 
 def _concern(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None:
     """Adds the executions that these rows are about, now that they are resolved."""
+    if not said:
+        return
     con.register("said", pa.table({"feedback_id": [str(row["feedback_id"]) for row in said]}))
     try:
         con.execute(
-            "INSERT INTO concerned SELECT execution_id FROM feedback "
+            "INSERT INTO concerned SELECT execution_id, NULL FROM feedback "
             "WHERE execution_id IS NOT NULL AND feedback_id IN "
             "(SELECT CAST(feedback_id AS UUID) FROM said)"
         )
@@ -96,61 +161,37 @@ def _concern(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None
         con.unregister("said")
 
 
-def _resolve_orphans(con: duckdb.DuckDBPyConnection, orphans: list[dict[str, Any]]) -> None:
-    """Feedback about executions that have left the ledger still finds them."""
-    if not orphans:
-        return
-    ids = [str(row["feedback_id"]) for row in orphans]
-    con.register("orphans", pa.table({"feedback_id": ids}))
-    try:
-        con.execute(_RESOLVE_EXPIRED)
-    finally:
-        con.unregister("orphans")
-
-
-_KNOWN: Final = """
-SELECT count(*), count(*) FILTER (
-    target_kind IN ('session_id', 'response_id', 'execution_id')
-    OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))
-) FROM feedback
-"""
-
-_CONCERNED_INDIRECT: Final = """
-INSERT INTO concerned SELECT DISTINCT execution_id FROM feedback
-WHERE execution_id IS NOT NULL AND (
-    target_kind IN ('session_id', 'response_id', 'execution_id')
-    OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))
-)
-"""
+# ------------------------------------------------------------------- on the execution's row
 
 _NOTED: Final = """
 CREATE OR REPLACE TEMP TABLE noted AS
 SELECT
     c.execution_id,
-    arg_max(f.accepted, f.said_at) FILTER (f.accepted IS NOT NULL) AS user_accepted,
-    arg_max(f.rating, f.said_at) FILTER (f.rating IS NOT NULL) AS user_rating,
+    arg_max(f.accepted, f.said) FILTER (f.accepted IS NOT NULL) AS user_accepted,
+    arg_max(f.rating, f.said) FILTER (f.rating IS NOT NULL) AS user_rating,
     count(f.feedback_id) AS feedback_count,
-    arg_max(f.quality_score, f.said_at) FILTER (f.quality_score IS NOT NULL)
-        AS evaluated_quality,
-    any_value(c.day) AS day
+    arg_max(f.quality_score, f.said) FILTER (f.quality_score IS NOT NULL) AS evaluated_quality,
+    any_value(c.day) AS day,
+    any_value(c.written) AS written
 FROM (
-    SELECT execution_id, max(day) AS day FROM (
-        SELECT CAST(execution_id AS UUID) AS execution_id, day FROM written
-        UNION ALL SELECT execution_id, NULL FROM concerned
+    SELECT execution_id, max(day) AS day, bool_or(written) AS written FROM (
+        SELECT CAST(execution_id AS UUID) AS execution_id, DATE '1970-01-01' + day AS day,
+            TRUE AS written FROM written
+        UNION ALL SELECT execution_id, day, FALSE FROM concerned
     ) GROUP BY execution_id
 ) AS c
 LEFT JOIN (
-    SELECT *, coalesce(given_at, recorded_at) AS said_at FROM feedback WHERE NOT revoked
+    -- Words of one moment are told apart by their ids, whichever of them came first.
+    SELECT *, (coalesce(given_at, TIMESTAMPTZ '1970-01-01'), feedback_id) AS said
+    FROM feedback WHERE NOT revoked
 ) AS f ON f.execution_id = c.execution_id
 GROUP BY c.execution_id
-HAVING any_value(c.day) IS NULL OR count(f.feedback_id) > 0
+HAVING NOT any_value(c.written) OR count(f.feedback_id) > 0
 """
 """One that was just written, and about which nobody said anything, is right as it is."""
 
 _PLACES: Final = """
-SELECT count(*), count(*) FILTER (day IS NULL),
-    DATE '1970-01-01' + min(day), DATE '1970-01-01' + max(day)
-FROM noted
+SELECT count(*), count(*) FILTER (day IS NULL), min(day), max(day) FROM noted
 """
 
 _NOTE: Final = """
@@ -166,68 +207,3 @@ WHERE {within} AND e.execution_id = n.execution_id AND (
 )
 RETURNING e.day
 """
-
-_INDIRECT: Final = """
-WITH wanted AS (
-    SELECT feedback_id, target_kind, target_id, given_at FROM feedback
-    WHERE target_kind IN ('session_id', 'response_id', 'execution_id')
-        OR (target_kind = 'span_id' AND NOT contains(target_id, ':'))
-), known AS (
-    SELECT execution_id, session_id, ended_at FROM settled_executions
-    UNION ALL SELECT execution_id, session_id, ended_at FROM open_executions
-), answered AS (
-    SELECT response_id, execution_id FROM attempts WHERE response_id IS NOT NULL
-), candidate AS (
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w JOIN known k ON w.target_kind = 'session_id' AND k.session_id = w.target_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w
-    JOIN attempts a ON w.target_kind = 'span_id' AND a.span_id = w.target_id
-    JOIN known k ON k.execution_id = a.execution_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w
-    JOIN answered a ON w.target_kind = 'response_id' AND a.response_id = w.target_id
-    JOIN known k ON k.execution_id = a.execution_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, k.execution_id, k.ended_at
-    FROM wanted w
-    JOIN known k ON w.target_kind = 'execution_id' AND CAST(k.execution_id AS VARCHAR) = w.target_id
-), """
-
-_CHOOSE: Final = """chosen AS (
-    -- The run that ended last before the feedback was given, else the first one.
-    SELECT feedback_id, coalesce(
-        arg_max(execution_id, (ended_at, execution_id))
-            FILTER (given_at IS NULL OR ended_at <= given_at),
-        arg_min(execution_id, (ended_at, execution_id))
-    ) AS execution_id
-    FROM candidate GROUP BY feedback_id
-)
-UPDATE feedback SET execution_id = chosen.execution_id
-FROM chosen WHERE feedback.feedback_id = chosen.feedback_id
-    AND feedback.execution_id IS DISTINCT FROM chosen.execution_id
-"""
-
-_RESOLVE_INDIRECT: Final = _INDIRECT + _CHOOSE
-
-_RESOLVE_EXPIRED: Final = (
-    """
-WITH wanted AS (
-    SELECT feedback_id, target_kind, target_id, given_at FROM feedback
-    WHERE target_kind IN ('task_id', 'trace_id', 'span_id')
-        AND CAST(feedback_id AS VARCHAR) IN (SELECT feedback_id FROM orphans)
-), candidate AS (
-    SELECT w.feedback_id, w.given_at, e.execution_id, e.ended_at
-    FROM wanted w JOIN settled_executions e
-        ON w.target_kind = 'task_id' AND e.task_id = w.target_id
-    UNION ALL
-    SELECT w.feedback_id, w.given_at, e.execution_id, e.ended_at
-    FROM wanted w JOIN (
-        SELECT execution_id, ended_at, unnest(trace_ids) AS trace_id FROM settled_executions
-    ) e ON w.target_kind IN ('trace_id', 'span_id')
-        AND e.trace_id = split_part(w.target_id, ':', 1)
-), """
-    + _CHOOSE
-)

@@ -86,7 +86,7 @@ class Merger:
         for group in correlation.groups:
             assembled.append((assemble(group, price, error_type), group))
             self._breathe()
-        replace_executions(con, [a for a, _ in assembled], old, now)
+        replaced = replace_executions(con, [a for a, _ in assembled], old, now)
         said = [
             rows.feedback_row(o, item.execution["execution_id"], now)
             for item, group in assembled
@@ -94,8 +94,7 @@ class Merger:
             if rows.carries_feedback(o)
         ]
         orphans = [rows.feedback_row(o, None, now) for o in correlation.orphans]
-        written = {item.execution["execution_id"]: item.execution["day"] for item, _ in assembled}
-        store_feedback(con, said, orphans, written)
+        store_feedback(con, said, orphans, replaced)
         lost = len(telling) - len(fresh)
         if lost:
             record_losses(con, [{"reason": "over 20,000 observations in one execution",

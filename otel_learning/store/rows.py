@@ -47,7 +47,8 @@ ATTEMPT: Final[dict[str, pa.DataType]] = {
 FEEDBACK: Final[dict[str, pa.DataType]] = {
     "feedback_id": _TEXT, "target_kind": _TEXT, "target_id": _TEXT, "given_at": _TIME,
     "recorded_at": _TIME, "accepted": _BOOL, "rating": _FLOAT, "comment": _TEXT, "source": _TEXT,
-    "quality_score": _FLOAT, "revoked": _BOOL, "execution_id": _TEXT,
+    "quality_score": _FLOAT, "revoked": _BOOL, "execution_id": _TEXT, "visibility": _TEXT,
+    "issue": _TEXT, "revised_at": _TIME,
 }  # fmt: skip
 
 _NANOSECONDS: Final = frozenset(("started_at", "ended_at", "given_at"))
@@ -87,17 +88,28 @@ def insert(
 
 _SAYS: Final = frozenset(
     ("feedback_accepted", "feedback_rating", "feedback_comment", "feedback_quality",
-     "feedback_revoked")
+     "feedback_issue", "feedback_revoked")
 )  # fmt: skip
 
 
+_MOMENTS: Final = 10**12
+"""Revisions above are moments, in microseconds, that feedback was said at; below, of mappings."""
+
+
 def feedback_id(observation: Observation) -> str:
-    """The id that was given with it, where that is one; else one made of where it was said."""
+    """The id that was given with it; else one made of where it was said."""
+    given = observation.facts.get("feedback_id")
+    if given is None:
+        return said_on_span(observation.trace_id, observation.span_id)
     try:
-        return str(UUID(str(observation.facts.get("feedback_id"))))
+        return str(UUID(str(given)))
     except ValueError:
-        name = f"feedback|{observation.trace_id}|{observation.span_id}"
-        return str(uuid5(NAMESPACE, name))
+        return str(uuid5(NAMESPACE, f"feedback id|{given}"))
+
+
+def said_on_span(trace_id: str | None, span_id: str) -> str:
+    """The id of feedback that a span or a log event carries without an id of its own."""
+    return str(uuid5(NAMESPACE, f"feedback|{trace_id}|{span_id}"))
 
 
 def carries_feedback(observation: Observation) -> bool:
@@ -114,11 +126,13 @@ def feedback_row(
     if kind is None:
         # Said on the task's own span: it is about the execution that the span belongs to.
         kind, target = "span_id", f"{observation.trace_id}:{observation.span_id}"
+    given = observation.end_ns or observation.start_ns
+    revised = observation.revision if observation.revision > _MOMENTS else (given or 0) // 1000
     return {
         "feedback_id": feedback_id(observation),
         "target_kind": kind,
         "target_id": target,
-        "given_at": observation.end_ns or observation.start_ns,
+        "given_at": given,
         "recorded_at": recorded_us,
         "accepted": facts.get("feedback_accepted"),
         "rating": facts.get("feedback_rating"),
@@ -127,4 +141,7 @@ def feedback_row(
         "quality_score": facts.get("feedback_quality"),
         "revoked": bool(facts.get("feedback_revoked", False)),
         "execution_id": execution,
+        "visibility": facts.get("feedback_visibility") or "private",
+        "issue": facts.get("feedback_issue"),
+        "revised_at": revised,
     }
