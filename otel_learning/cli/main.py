@@ -49,6 +49,9 @@ knowledge.register(app)
 solving.register(app)
 insights.register(app)
 
+_EXTRAS = {"numpy": "learn", "scipy": "learn"}
+"""Packages that some commands need, and the extra that brings each."""
+
 # Typer brings its own copy of click since 0.20 and used the package before; this is either's.
 _ClickError: Any = typer.BadParameter.__mro__[2]
 
@@ -104,6 +107,12 @@ def _run() -> int:
         return ExitCode.DONE
     except _ClickError as error:
         say_error(error.format_message(), _usage_hint(error))
+        return ExitCode.USAGE
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        hint = f"pip install otel-learning[{_EXTRAS[error.name]}]"
+        say_error(f"this needs {error.name}, which is not installed", hint)
         return ExitCode.USAGE
     except OtelLearningError as error:
         say_error(str(error.args[0]), error.hint)
