@@ -107,8 +107,9 @@ def schema() -> str:
         database = LearningDatabase(Path(folder) / "empty.duckdb")
         for name in ("executions", "attempts", "tier_performance", "pool_performance",
                      "solution_patterns", "solutions", "routing_statistics", "rollup_status",
-                     "feedback", "feedback_orphans", "calibration", "experiments", "experiment_events", "quality_policies",
-                     "policies", "policy_events", "losses"):  # fmt: skip
+                     "feedback", "feedback_orphans", "calibration", "experiments",
+                     "experiment_events", "quality_policies", "policies", "policy_events",
+                     "losses"):  # fmt: skip
             meaning = described[name]
             rows = [
                 (f"`{column}`", f"`{kind}`", meaning[column])

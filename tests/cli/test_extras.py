@@ -39,7 +39,7 @@ def test_advice_needs_no_extra(run_cli: Run, without_numpy: dict[str, str]) -> N
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [("search", "a task"), ("insights",), ("quality", "a")])
+@pytest.mark.parametrize("command", [("search", "a task"), ("insights",)])
 def test_an_extra_that_is_missing_is_named(
     run_cli: Run, without_numpy: dict[str, str], command: tuple[str, ...]
 ) -> None:
