@@ -107,7 +107,7 @@ def test_a_langgraph_graph(tmp_path: Path) -> None:
 
 
 def test_a_litellm_router_told_by_a_policy(tmp_path: Path) -> None:
-    """The plug-in draws for one kind of task, LiteLLM itself for the other, and the span says so."""
+    """The plug-in draws for one kind of task, LiteLLM itself for the other; spans say so."""
     rule = {"when": {"task_type": "bug_fix"}, "propensities": {"gpt-4.1": 0.9, "gpt-4o-mini": 0.1}}
     document = {"format": 1, "policy_version": "5", "decision": "requested_model", "rules": [rule]}
     (tmp_path / "learning.duckdb.policy.json").write_text(json.dumps(document), encoding="utf-8")
