@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +23,9 @@ _ONE_ARM_SHARE: Final = 0.95
 _MISSING_GAP: Final = 0.1
 _MISSING_Z: Final = 3.0
 _BALANCE_OFF: Final = 0.25
+_BOTH: Final[tuple[Weights, Weights]] = ("v", "w")
+_NOISE_LEAST: Final = 0.1
+"""Of the weighted rate's variance: keeps a difference of like numbers from passing for sure."""
 _TOKEN_MOST: Final = 48
 
 
@@ -40,7 +43,10 @@ class Question:
 
 
 def advise(
-    environment: Environment | None, question: Question, reasons: Sequence[str] = ()
+    environment: Environment | None,
+    question: Question,
+    reasons: Sequence[str] = (),
+    move: Callable[[list[Normal]], list[Normal]] | None = None,
 ) -> Recommendation:
     """The advice that the evidence of one environment gives.
 
@@ -48,6 +54,7 @@ def advise(
         environment: its evidence; None where there is none.
         question: the context, the candidates, and what matters.
         reasons: what was decided on the way here; the answer's own come after them.
+        move: what similar executions make of the rates of all arms of the environment.
     """
     said = list(reasons)
     arms = question.candidates or (tuple(environment.arms) if environment is not None else ())
@@ -56,10 +63,13 @@ def advise(
     place = environment.narrowed((question.task_type, question.repo))
     said += _unseen(question, environment)
     index = {arm: i for i, arm in enumerate(environment.arms)}
-    root = [environment.root[index[arm]] if arm in index else Sums() for arm in arms]
+    root = _root(environment, arms)
     randomised = _randomised(root)
     weights: Weights = "w" if randomised else "v"
     estimates = environment.estimates(place, weights)
+    if move is not None:
+        for estimate, rate in zip(estimates, move([e.rate for e in estimates]), strict=True):
+            estimate.rate = rate
     here = environment.sums(_asked(question))
     candidates = [
         _candidate(arm, estimates[index[arm]], here[index[arm]], environment.root[index[arm]],
@@ -80,14 +90,14 @@ def advise(
 
     proven = [i for i in compared if root[i].known >= KNOWN_LEAST]
     if not proven or (len(proven) < 2 and len(arms) > 1):
-        said.append("too-few-outcomes")
+        said += ["too-few-outcomes", *_defaulted(question)]
         return Recommendation(
             question.default, "insufficient", tuple(candidates), frontier, shares,
             _tokens(said), None,
         )  # fmt: skip
     allowed = [i for i in proven if _within(candidates[i], question)]
     if not allowed:
-        said.append("no-arm-within-limits")
+        said += ["no-arm-within-limits", *_defaulted(question)]
         return Recommendation(
             question.default, basis, tuple(candidates), frontier, shares, _tokens(said), None
         )
@@ -112,13 +122,28 @@ def advise(
     )
 
 
+def weights_for(environment: Environment, question: Question) -> Weights:
+    """How evidence is weighted for these candidates: by propensities where they are logged."""
+    arms = question.candidates or tuple(environment.arms)
+    return "w" if _randomised(_root(environment, arms)) else "v"
+
+
+def _root(environment: Environment, arms: Sequence[str]) -> list[Sums]:
+    index = {arm: i for i, arm in enumerate(environment.arms)}
+    return [environment.root[index[arm]] if arm in index else Sums() for arm in arms]
+
+
 def nothing(question: Question, arms: Sequence[str], reasons: Sequence[str]) -> Recommendation:
     """The answer where there is no evidence: the default, and why."""
     even = {arm: 1 / len(arms) for arm in arms} if arms else {}
     return Recommendation(
         question.default, "insufficient", tuple(_unknown(arm) for arm in arms), (), even,
-        _tokens([*reasons, *(["default"] if question.default is not None else [])]), None,
+        _tokens([*reasons, *_defaulted(question)]), None,
     )  # fmt: skip
+
+
+def _defaulted(question: Question) -> list[str]:
+    return ["default"] if question.default is not None else []
 
 
 # ------------------------------------------------------------------------------ candidates
@@ -170,12 +195,38 @@ def _propensities(
 ) -> dict[str, float]:  # fmt: skip
     """Probabilities for an exploring router, of all candidates."""
     levels = environment.rates(place, "v")
+    if weights == "w":
+        levels = _repaired(levels, environment)
     known = [levels[index[arm]] for arm in arms if arm in index]
     middle = sum(normal.mean for normal in known) / len(known) if known else 0.0
     logits = [levels[index[arm]] if arm in index else Normal(middle, 1.0, 1.0) for arm in arms]
     free = choice.utilities([0.0] * len(arms), costs, question.cost_weight)
     shares = choice.propensities(logits, [-utility for utility in free])
     return dict(zip(arms, shares, strict=True))
+
+
+def _repaired(levels: list[Normal], environment: Environment) -> list[Normal]:
+    """Unweighted rates, moved to the weighted ones as far as the log looks confounded.
+
+    Weights make rates right and noisy. Where both kinds differ by no more than that noise, the
+    unweighted ones are kept; else they are moved by a shrunken difference, whose variance is the
+    difference of the variances (Hausman, Econometrica 46, 1978; Green & Strawderman, JASA 86,
+    1991, for the shrinkage).
+    """
+    plain, weighted = (environment.rates((None, None), w) for w in _BOTH)
+    gaps = [b.mean - a.mean for a, b in zip(plain, weighted, strict=True)]
+    noise = [
+        max(b.variance - a.variance, _NOISE_LEAST * b.variance)
+        for a, b in zip(plain, weighted, strict=True)
+    ]
+    distance = sum(gap * gap / n for gap, n in zip(gaps, noise, strict=True))
+    part = max(0.0, 1 - len(gaps) / distance) if distance > 0 else 0.0
+    return [
+        level._replace(
+            mean=level.mean + part * gap, worth_exploring=level.worth_exploring + part * n
+        )
+        for level, gap, n in zip(levels, gaps, noise, strict=True)
+    ]
 
 
 def costs_of(candidates: Sequence[Candidate]) -> list[float | None]:

@@ -8,12 +8,13 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from otel_learning.errors import OtelLearningError, StoreLockedError, StoreMissingError
 from otel_learning.learning.drift import half_life_days
 from otel_learning.learning.evidence import Environment, Shape, Weights, environments
 from otel_learning.learning.recommendation import Recommendation
+from otel_learning.learning.similar import ROWS_MOST, Similar
 from otel_learning.store.database import LearningDatabase
 from otel_learning.store.reader import Reader
 from otel_learning.store.spool import Spool
@@ -37,6 +38,8 @@ class View:
         self.environments = found
         self.half_life_days = half_life
         self.answers: dict[object, Recommendation] = {}
+        self.similar: dict[tuple[str | None, Weights], Similar] = {}
+        """Described executions, by environment, as far as they have been asked for."""
         self.current_at = time.monotonic()
         """When it was last known to be what the store holds."""
 
@@ -68,6 +71,7 @@ class Memory:
     def __init__(self, store: Reader | Path, by: tuple[str, ...], as_of: datetime | None) -> None:
         self._store, self._by, self._as_of = store, by, as_of
         self._view: View | None = None
+        self._vectors: dict[str, Any] = {}
         self._used: set[tuple[str | None, Shape, Weights]] = set()
         self._begin()
 
@@ -75,7 +79,7 @@ class Memory:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._refreshing = False
-        self._next = 0.0
+        self._next = self._next_similar = 0.0
         self._seen: Signature | None = None
         self.failure: str | None = None
 
@@ -93,6 +97,23 @@ class Memory:
         """Notes what answers need, so that it is there when the view is renewed."""
         if len(self._used) < 32:
             self._used.add((environment, shape, weights))
+
+    def similar(self, view: View, environment: Environment, weights: Weights) -> Similar | None:
+        """What is known of tasks in words; read when it is first asked for. None: not to be had."""
+        key = (environment.name, weights)
+        if key not in view.similar and time.monotonic() >= self._next_similar:
+            with self._lock:
+                if key not in view.similar:
+                    try:
+                        view.similar[key] = self._read_similar(environment, weights)
+                    except Exception:
+                        # As above: advice without it is better than none.
+                        self._next_similar = time.monotonic() + RETRY_SECONDS
+        return view.similar.get(key)
+
+    def _read_similar(self, environment: Environment, weights: Weights) -> Similar:
+        rows = self._reader().described(self._by, environment.name, self._as_of, ROWS_MOST)
+        return Similar(rows, environment, weights, self._vectors)
 
     # --------------------------------------------------------------------- reading
 
@@ -154,6 +175,10 @@ class Memory:
             environment = view.environments.get(name)
             if environment is not None:
                 environment.prepare(shape, weights)
+        for name, weights in self._view.similar if self._view is not None else ():
+            environment = view.environments.get(name)
+            if environment is not None:
+                view.similar[name, weights] = self._read_similar(environment, weights)
         return view
 
     def _reader(self) -> Reader:

@@ -78,8 +78,13 @@ def value(environment: Environment, policy: Policy) -> Value | None:
         foretold = sum(share * rate for share, rate in zip(shares, rates, strict=True))
         error = noise = 0.0
         for share, rate, sums in zip(shares, rates, cell, strict=True):
-            error += share * (sums.w_success - rate * sums.w_known)
-            noise += share**2 * (sums.w_squares_success * (1 - 2 * rate) + rate**2 * sums.w_squares)
+            # An outcome is nearer to a rate that it helped to find than the next one will be: a
+            # residual is what it would be against the rate that the others give.
+            left_out = 1 - 1 / (sums.known + _PULL)
+            error += share / left_out * (sums.w_success - rate * sums.w_known)
+            noise += (share / left_out) ** 2 * (
+                sums.w_squares_success * (1 - 2 * rate) + rate**2 * sums.w_squares
+            )
             weight += share * sums.w_known
             weighted += share * sums.w_success
             squares += share**2 * sums.w_squares

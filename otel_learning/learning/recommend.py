@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from otel_learning.errors import InputError
-from otel_learning.learning.advice import Question, advise, nothing
+from otel_learning.learning.advice import Question, advise, nothing, weights_for
 from otel_learning.learning.evidence import Environment, shape_of
 from otel_learning.learning.memory import Memory, View
 from otel_learning.learning.offpolicy import arm_values
@@ -28,10 +31,21 @@ if TYPE_CHECKING:
 _MEMORIES_MOST: Final = 16
 """Choices of arms, and moments, that are kept in memory for one store."""
 
+_log: Final = logging.getLogger(__name__)
+
 _Memories = OrderedDict[tuple[tuple[str, ...], datetime | None], Memory]
 _of_readers: WeakKeyDictionary[Reader, _Memories] = WeakKeyDictionary()
 _of_paths: dict[Path, _Memories] = {}
 _registry = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    # Another thread of the parent may have held it.
+    global _registry
+    _registry = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def recommend(
@@ -85,7 +99,12 @@ def recommend(
     view = memory.view()
     if view is None:
         return nothing(question, question.candidates or (), [memory.failure or "store-unreadable"])
-    answer = _answer(memory, view, question, _text(environment))
+    try:
+        answer = _answer(memory, view, question, _text(environment), _text(description))
+    except Exception:
+        # A fault of ours, or the interpreter ending: the router's task goes on all the same.
+        _log.warning("no advice could be made; the default is answered", exc_info=True)
+        return nothing(question, question.candidates or (), ["advice-failed"])
     return replace(answer, snapshot_age_seconds=view.age_seconds)
 
 
@@ -143,9 +162,10 @@ def _off_policy(found: Environment | None) -> dict[str, Any]:
 
 
 def _answer(
-    memory: Memory, view: View, question: Question, environment: str | None
-) -> Recommendation:
-    key = (question, environment)
+    memory: Memory, view: View, question: Question, environment: str | None,
+    description: str | None,
+) -> Recommendation:  # fmt: skip
+    key = (question, environment, description)
     known = view.answers.get(key)
     if known is not None:
         return known
@@ -158,7 +178,12 @@ def _answer(
     found = view.environments.get(environment)
     if view.half_life_days is not None:
         reasons.append(f"half-life-days={view.half_life_days:g}")
-    answer = advise(found, question, reasons)
+    similar = None
+    if found is not None and description is not None:
+        similar = memory.similar(view, found, weights_for(found, question))
+        reasons.append(similar.reason if similar is not None else "description-unread")
+    move = None if similar is None else partial(similar.moved, description=description or "")
+    answer = advise(found, question, reasons, move)
     if found is not None:
         shape = shape_of(found.narrowed((question.task_type, question.repo)))
         memory.uses(environment, shape, "v")

@@ -19,7 +19,8 @@ ARM_COLUMNS: Final = (
 )  # fmt: skip
 """What a router, or whoever set it up, chose. `model` is not among them: a fallback may have."""
 PROPENSITY_LEAST: Final = 0.01
-"""A decision that was less probable gives a weight above 100, which one row must not have."""
+"""A decision that was less probable gives a weight above 100, which one row must not have; one
+that was more probable than 1 less this left the other arms with less."""
 
 Row = dict[str, Any]
 
@@ -38,14 +39,15 @@ class EvidenceRows(NamedTuple):
 
 
 # Weights: one execution stands for 1/sampling_ratio of them. `p` is the probability of the very
-# decision that is asked about, where it was logged and is neither certain nor too small.
+# decision that is asked about, where it was logged and neither it nor its complement is too small.
 _CHOSEN: Final = """
 SELECT
     environment, task_type, repo, {arm} AS arm,
     CAST(timezone('UTC', coalesce(started_at, recorded_at)) AS DATE) AS day,
+    started_at AS started, execution_id, task_description AS description,
     success, actual_cost AS cost, duration_seconds AS duration, quality_score AS quality,
     1.0 / greatest(coalesce(sampling_ratio, 1.0), 0.0001) AS sampled,
-    CASE WHEN propensity_of = $decision AND propensity >= {least} AND propensity < 1
+    CASE WHEN propensity_of = $decision AND propensity BETWEEN {least} AND 1 - {least}
         THEN propensity END AS p
 FROM {source}
 WHERE {known}
@@ -97,10 +99,25 @@ _WEIGHED: Final = """
     sum({w} * ln(cost) * ln(cost)) FILTER (cost > 0) AS {w}_log_squares,
 """
 
+_DESCRIBED: Final = """
+SELECT task_type, repo, arm, description, success, sampled AS v, sampled / p AS w
+FROM chosen
+WHERE environment IS NOT DISTINCT FROM $env AND success IS NOT NULL AND description IS NOT NULL
+ORDER BY started DESC NULLS LAST, execution_id
+LIMIT $most
+"""
+
 # How far single costs lie from the mean that the others of their group give, drawn to the mean
-# of their arm as if that were {pull} executions: leaving each out of its own mean is what makes
-# the band hold for the next one (jackknife+; Barber et al., Annals of Statistics 49, 2021).
+# of their arm as if that were so many executions (`pulls`). Leaving each out of its own mean is
+# what makes the band hold for the next one (jackknife+; Barber et al., Annals of Statistics 49,
+# 2021).
 # The sums of the groups are put together by windows over the few groups, not over all rows.
+_PARTS: Final = """
+SELECT environment, arm, task_type, repo, count(*) AS n, sum(ln(cost)) AS total,
+    sum(ln(cost) * ln(cost)) AS squares
+FROM chosen WHERE cost > 0
+GROUP BY environment, arm, task_type, repo
+"""
 _SPREADS: Final = """
 , paid AS (SELECT environment, arm, task_type, repo, ln(cost) AS x FROM chosen WHERE cost > 0),
 parts AS (
@@ -127,7 +144,8 @@ SHAPES: Final = {
     "": "", "task_type": ", task_type", "repo": ", repo", "task_type/repo": ", task_type, repo",
 }  # fmt: skip
 """How groups of executions are made: the levels of the tree that learning draws figures to."""
-_PULL: Final = 4.0
+PULLS: Final = (1.0, 4.0, 16.0, 64.0, 256.0)
+"""How many executions the mean of an arm may count for, beside those of a group."""
 TAILS: Final = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0)
 """Shares of `quantiles`: between them lie the ends of a band of 90 %, by the number of rows."""
 
@@ -155,17 +173,66 @@ def read(
     half_life = half_life_days(per_day)
     return EvidenceRows(
         per_day,
+<<<<<<< HEAD
         _dicts(con, sums, by, {**values, "half_life": half_life}, source),
         _dicts(con, _spreads(), by, values, source),
+=======
+        _dicts(con, sums, by, {**values, "half_life": half_life}),
+        _dicts(con, _spreads(pulls(_dicts(con, _PARTS, by, values))), by, values),
+>>>>>>> wt-A
         half_life,
     )
 
 
-def _spreads() -> str:
+def described(
+    con: duckdb.DuckDBPyConnection,
+    by: Sequence[str],
+    environment: str | None,
+    as_of: datetime | None,
+    limit: int,
+) -> list[Row]:
+    """The newest executions of an environment that have a description and a known outcome."""
+    return _dicts(con, _DESCRIBED, by, {"as_of": as_of, "env": environment, "most": limit})
+
+
+def pulls(parts: list[Row]) -> list[float]:
+    """For each of SHAPES, the pull with which costs lie nearest to what the others foretell.
+
+    Args:
+        parts: `n`, `total` and `squares` of logarithms per environment, arm, task type and repo.
+    """
+    whole: dict[tuple[Any, ...], tuple[float, float]] = {}
+    for row in parts:
+        n, total = whole.get((row["environment"], row["arm"]), (0.0, 0.0))
+        whole[row["environment"], row["arm"]] = (n + row["n"], total + row["total"])
+    found = []
+    for shape in SHAPES:
+        keys = ["environment", "arm", *filter(None, shape.split("/"))]
+        groups: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+        for row in parts:
+            key = tuple(row[name] for name in keys)
+            n, total, squares = groups.get(key, (0.0, 0.0, 0.0))
+            groups[key] = (n + row["n"], total + row["total"], squares + row["squares"])
+        errors = []
+        for pull in PULLS:
+            error = 0.0
+            for key, (n, total, squares) in groups.items():
+                all_n, all_total = whole[key[:2]]
+                drawn = total + pull * all_total / all_n
+                # The sum of ((n + pull) x - drawn)^2 / (n - 1 + pull)^2 over the group.
+                off = (n + pull) ** 2 * squares - 2 * (n + pull) * drawn * total + n * drawn**2
+                error += off / (n - 1 + pull) ** 2
+            errors.append(error)
+        found.append(PULLS[errors.index(min(errors))])
+    return found
+
+
+def _spreads(pulled: Sequence[float]) -> str:
     """The query for `EvidenceRows.spreads`: every shape in one pass."""
     shapes = list(enumerate(SHAPES.values()))
     means = {
-        i: f"(total{i} - x + {_PULL} * (total0 - x) / nullif(n0 - 1, 0)) / (n{i} - 1 + {_PULL})"
+        i: f"(total{i} - x + {pulled[i]} * (total0 - x) / nullif(n0 - 1, 0)) "
+        f"/ (n{i} - 1 + {pulled[i]})"
         for i, _ in shapes
     }
     return _SPREADS.format(

@@ -195,6 +195,22 @@ class Reader(ABC):
             except duckdb.Error as error:
                 raise QueryError(str(error)) from error
 
+    def described(
+        self, by: Sequence[str], environment: str | None, as_of: datetime | None, limit: int
+    ) -> list[evidence_rows.Row]:
+        """The newest executions with a description and an outcome; see `evidence_rows`.
+
+        Raises:
+            QueryError: DuckDB cannot find them.
+        """
+        import duckdb
+
+        with self._cursor() as con:
+            try:
+                return evidence_rows.described(con, by, environment, as_of, limit)
+            except duckdb.Error as error:
+                raise QueryError(str(error)) from error
+
     # ----------------------------------------------------------------------- views
 
     def tier_performance(self, **equal: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from otel_learning.learning.offpolicy import Value, arm_values, value
 from otel_learning.store.evidence_rows import EvidenceRows
 from tests.learning.worlds import World, add, empty
 
-WORLDS = 150
+WORLDS = 200
 
 
 def uneven(world: World, seed: int, rows: int) -> Environment:
@@ -39,7 +39,7 @@ def policy(place: Place) -> Mapping[str, float]:
 
 
 def test_intervals_hold_the_true_value() -> None:
-    """Of 95 % intervals in 150 worlds, 92 % and more do; by each of the three estimates."""
+    """Of 95 % intervals in 200 worlds, 92 % and more do; by each of the three estimates."""
     inside = {"ips": 0, "snips": 0, "dr": 0}
     errors = dict.fromkeys(inside, 0.0)
     for seed in range(WORLDS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
 import threading
 import time
@@ -202,6 +203,7 @@ def test_sampled_executions_stand_for_those_left_out(tmp_path: Path) -> None:
         ({"propensity": 0.4, "propensity_of": "pool_type"}, "observational"),
         ({"propensity": 1.0}, "observational"),
         ({"propensity": 0.001}, "observational"),
+        ({"propensity": 0.995}, "observational"),
         ({"propensity": None, "routing_confidence": 0.5}, "observational"),
     ],
 )
@@ -294,6 +296,46 @@ def test_a_locked_store_gives_the_default_in_time(tmp_path: Path) -> None:
         holder.join()
 
 
+def test_a_fault_of_ours_gives_the_default(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong while advice is made: the router's task goes on."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("otel_learning.learning.recommend.advise", broken)
+    answer = recommend(path, default="small", candidates=["small", "large"], repo="not asked yet")
+
+    assert (answer.choice, answer.reasons) == ("small", ("advice-failed", "default"))
+
+
+def test_exploring_follows_the_weights_where_the_log_is_confounded(tmp_path: Path) -> None:
+    """Unweighted, the small tier looks better by far; the weighted rates say the contrary."""
+    made = []
+    for i in range(1200):
+        hard, roll = i % 2 == 0, (i // 2) % 10
+        large = roll < (9 if hard else 1)
+        rate = (0.5 if hard else 0.95) if large else (0.3 if hard else 0.75)
+        made.append(
+            execution(
+                i,
+                model_tier="large" if large else "small",
+                success=(i // 20) % 20 < 20 * rate,
+                propensity=0.9 if large == hard else 0.1,
+            )
+        )
+    store = store_with(tmp_path / "s.duckdb", made)
+
+    answer = recommend(store, cost_weight=0)
+
+    raw = {
+        tier: sum(m["success"] for m in made if m["model_tier"] == tier)
+        / sum(m["model_tier"] == tier for m in made)
+        for tier in ("small", "large")
+    }
+    assert raw["small"] > raw["large"]
+    assert answer.propensities["large"] > answer.propensities["small"]
+
+
 def test_new_executions_are_seen_in_a_while(tmp_path: Path) -> None:
     """A warm call answers from memory; the memory is renewed beside it."""
     store = store_with(tmp_path / "s.duckdb", plain({"a": (30, 10), "b": (10, 30)}))
@@ -328,6 +370,33 @@ def test_what_ended_later_is_not_known_before(tmp_path: Path) -> None:
     assert recommend(store, as_of=NOW + timedelta(hours=1)).choice == "a"
     none = recommend(store, as_of=NOW - timedelta(days=1), default="x")
     assert (none.choice, none.basis) == ("x", "insufficient")
+
+
+def test_an_arm_that_turned_bad_is_left(tmp_path: Path) -> None:
+    """Forgetting comes in where it foretells better, and is named in the reasons."""
+    draw = random.Random(5)
+    made = []
+    for day in range(40):
+        for i in range(40):
+            tier = draw.choice(("a", "b"))
+            rate = 0.6 if tier == "b" else 0.9 if day < 30 else 0.2
+            made.append(
+                execution(
+                    day * 100 + i,
+                    model_tier=tier,
+                    success=draw.random() < rate,
+                    started_at=NOW + timedelta(days=day),
+                    propensity=0.5,
+                )
+            )
+    store = store_with(tmp_path / "s.duckdb", made)
+
+    now, then = recommend(store), recommend(store, as_of=NOW + timedelta(days=29))
+
+    assert (now.choice, then.choice) == ("b", "a")
+    assert any(reason.startswith("half-life-days=") for reason in now.reasons)
+    assert not any(reason.startswith("half-life-days=") for reason in then.reasons)
+    assert now.candidates[0].support > now.candidates[0].effective_support
 
 
 @pytest.mark.parametrize(

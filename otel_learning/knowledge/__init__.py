@@ -1,0 +1,1 @@
+"""What was solved before: texts as vectors, search by meaning, solutions with their evidence."""
