@@ -173,13 +173,8 @@ def read(
     half_life = half_life_days(per_day)
     return EvidenceRows(
         per_day,
-<<<<<<< HEAD
         _dicts(con, sums, by, {**values, "half_life": half_life}, source),
-        _dicts(con, _spreads(), by, values, source),
-=======
-        _dicts(con, sums, by, {**values, "half_life": half_life}),
-        _dicts(con, _spreads(pulls(_dicts(con, _PARTS, by, values))), by, values),
->>>>>>> wt-A
+        _dicts(con, _spreads(pulls(_dicts(con, _PARTS, by, values, source))), by, values, source),
         half_life,
     )
 
@@ -247,7 +242,7 @@ def _spreads(pulled: Sequence[float]) -> str:
 
 def _dicts(
     con: duckdb.DuckDBPyConnection, query: str, by: Sequence[str], values: dict[str, Any],
-    source: str,
+    source: str = "executions",
 ) -> list[Row]:  # fmt: skip
     arm = " || '/' || ".join(by)
     known = " AND ".join(f"{column} IS NOT NULL" for column in by)
