@@ -72,7 +72,9 @@ class Settings(BaseSettings):
         "5 GB where it is not set.",
     )  # fmt: skip
     mode: Literal["observe", "advise", "act"] = Field(
-        default="observe", description="What learning may change; `act` writes the policy file."
+        default="observe",
+        description="What is done unasked. `observe`: nothing. `advise`: proposals are written "
+        "down. `act`: the policy file is written, and rolled back.",
     )
 
     @field_validator("path", "profile")
