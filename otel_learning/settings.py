@@ -78,7 +78,9 @@ class Settings(BaseSettings):
         "the extra `sentence-transformers`: its name, or a local folder.",
     )  # fmt: skip
     mode: Literal["observe", "advise", "act"] = Field(
-        default="observe", description="What learning may change; `act` writes the policy file."
+        default="observe",
+        description="What is done unasked. `observe`: nothing. `advise`: proposals are written "
+        "down. `act`: the policy file is written, and rolled back.",
     )
 
     @field_validator("path", "profile")

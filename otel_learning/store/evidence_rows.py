@@ -108,9 +108,16 @@ LIMIT $most
 """
 
 # How far single costs lie from the mean that the others of their group give, drawn to the mean
-# of their arm as if that were {pull} executions: leaving each out of its own mean is what makes
-# the band hold for the next one (jackknife+; Barber et al., Annals of Statistics 49, 2021).
+# of their arm as if that were so many executions (`pulls`). Leaving each out of its own mean is
+# what makes the band hold for the next one (jackknife+; Barber et al., Annals of Statistics 49,
+# 2021).
 # The sums of the groups are put together by windows over the few groups, not over all rows.
+_PARTS: Final = """
+SELECT environment, arm, task_type, repo, count(*) AS n, sum(ln(cost)) AS total,
+    sum(ln(cost) * ln(cost)) AS squares
+FROM chosen WHERE cost > 0
+GROUP BY environment, arm, task_type, repo
+"""
 _SPREADS: Final = """
 , paid AS (SELECT environment, arm, task_type, repo, ln(cost) AS x FROM chosen WHERE cost > 0),
 parts AS (
@@ -137,7 +144,8 @@ SHAPES: Final = {
     "": "", "task_type": ", task_type", "repo": ", repo", "task_type/repo": ", task_type, repo",
 }  # fmt: skip
 """How groups of executions are made: the levels of the tree that learning draws figures to."""
-_PULL: Final = 4.0
+PULLS: Final = (1.0, 4.0, 16.0, 64.0, 256.0)
+"""How many executions the mean of an arm may count for, beside those of a group."""
 TAILS: Final = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0)
 """Shares of `quantiles`: between them lie the ends of a band of 90 %, by the number of rows."""
 
@@ -166,7 +174,7 @@ def read(
     return EvidenceRows(
         per_day,
         _dicts(con, sums, by, {**values, "half_life": half_life}, source),
-        _dicts(con, _spreads(), by, values, source),
+        _dicts(con, _spreads(pulls(_dicts(con, _PARTS, by, values, source))), by, values, source),
         half_life,
     )
 
@@ -183,11 +191,44 @@ def described(
     return _dicts(con, _DESCRIBED, by, values, "executions")
 
 
-def _spreads() -> str:
+def pulls(parts: list[Row]) -> list[float]:
+    """For each of SHAPES, the pull with which costs lie nearest to what the others foretell.
+
+    Args:
+        parts: `n`, `total` and `squares` of logarithms per environment, arm, task type and repo.
+    """
+    whole: dict[tuple[Any, ...], tuple[float, float]] = {}
+    for row in parts:
+        n, total = whole.get((row["environment"], row["arm"]), (0.0, 0.0))
+        whole[row["environment"], row["arm"]] = (n + row["n"], total + row["total"])
+    found = []
+    for shape in SHAPES:
+        keys = ["environment", "arm", *filter(None, shape.split("/"))]
+        groups: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+        for row in parts:
+            key = tuple(row[name] for name in keys)
+            n, total, squares = groups.get(key, (0.0, 0.0, 0.0))
+            groups[key] = (n + row["n"], total + row["total"], squares + row["squares"])
+        errors = []
+        for pull in PULLS:
+            error = 0.0
+            for key, (n, total, squares) in groups.items():
+                all_n, all_total = whole[key[:2]]
+                drawn = total + pull * all_total / all_n
+                # The sum of ((n + pull) x - drawn)^2 / (n - 1 + pull)^2 over the group.
+                off = (n + pull) ** 2 * squares - 2 * (n + pull) * drawn * total + n * drawn**2
+                error += off / (n - 1 + pull) ** 2
+            errors.append(error)
+        found.append(PULLS[errors.index(min(errors))])
+    return found
+
+
+def _spreads(pulled: Sequence[float]) -> str:
     """The query for `EvidenceRows.spreads`: every shape in one pass."""
     shapes = list(enumerate(SHAPES.values()))
     means = {
-        i: f"(total{i} - x + {_PULL} * (total0 - x) / nullif(n0 - 1, 0)) / (n{i} - 1 + {_PULL})"
+        i: f"(total{i} - x + {pulled[i]} * (total0 - x) / nullif(n0 - 1, 0)) "
+        f"/ (n{i} - 1 + {pulled[i]})"
         for i, _ in shapes
     }
     return _SPREADS.format(
@@ -202,7 +243,7 @@ def _spreads() -> str:
 
 def _dicts(
     con: duckdb.DuckDBPyConnection, query: str, by: Sequence[str], values: dict[str, Any],
-    source: str,
+    source: str = "executions",
 ) -> list[Row]:  # fmt: skip
     arm = " || '/' || ".join(by)
     known = " AND ".join(f"{column} IS NOT NULL" for column in by)

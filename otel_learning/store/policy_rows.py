@@ -26,7 +26,7 @@ _WHEN: Final = "coalesce(ended_at, started_at, recorded_at)"
 
 _ROWS: Final = """
 SELECT {context}, {arm} AS arm,
-    CASE WHEN propensity_of = $decision AND propensity >= {least} AND propensity < 1
+    CASE WHEN propensity_of = $decision AND propensity BETWEEN {least} AND 1 - {least}
         THEN propensity END AS p,
     success, actual_cost, 1.0 / greatest(coalesce(sampling_ratio, 1.0), 0.0001),
     epoch_us({when}), {frozen}, policy_version

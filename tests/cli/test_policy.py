@@ -194,4 +194,5 @@ def test_thresholds_of_complexity(run_cli: Run, tmp_path: Path) -> None:
     assert 30 <= bands[0][0] <= 55
     assert bands[-1][1] is None
     assert [band[1] for band in bands[:-1]] == [band[0] for band in bands[1:]]
-    assert all(change["low"] > 0 for change in found["changes"])
+    hard = [c for c in found["changes"] if c["context"]["complexity_score"][0] >= 50]
+    assert hard and all(change["low"] > 0 for change in hard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def _ran(
-    program: str, folder: Path, *arguments: str, without: str = ""
+    program: str, folder: Path, *arguments: str, without: str = "", broken: bool = True
 ) -> dict[str | None, tuple[ExecutionRecord, list[Attempt]]]:
     """Runs a program under `opentelemetry-instrument` and reads its executions, by task id."""
     switched_on = {
@@ -33,7 +34,8 @@ def _ran(
         "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": without,
     }
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "*"}
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    names = ("PATH", "HOME", "PYTHONPATH")
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
     with endpoint() as server:
         done = subprocess.run(
             [str(VENV / "bin" / "opentelemetry-instrument"), str(VENV / "bin" / "python"),
@@ -43,7 +45,7 @@ def _ran(
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "otel_learning" not in done.stdout + done.stderr
-        assert "broken" in server.asked
+        assert "broken" in server.asked or not broken
     with LearningDatabase(folder / "learning.duckdb", create=False) as database:
         return {
             found.task_id: (found, database.attempts(found.execution_id))
@@ -102,3 +104,26 @@ def test_a_langgraph_graph(tmp_path: Path) -> None:
     assert (hard.success, hard.fallback_used, hard.failed_attempt_count) == (True, True, 1)
     assert hard.requested_model == "broken"
     assert hard.model is not None and hard.model.startswith("gpt-4.1")
+
+
+def test_a_litellm_router_told_by_a_policy(tmp_path: Path) -> None:
+    """The plug-in draws for one kind of task, LiteLLM itself for the other; spans say so."""
+    rule = {"when": {"task_type": "bug_fix"}, "propensities": {"gpt-4.1": 0.9, "gpt-4o-mini": 0.1}}
+    document = {"format": 1, "policy_version": "5", "decision": "requested_model", "rules": [rule]}
+    (tmp_path / "learning.duckdb.policy.json").write_text(json.dumps(document), encoding="utf-8")
+
+    found = _ran("litellm_policy.py", tmp_path, broken=False)
+
+    bugs = [each for each in found.values() if each[0].task_type == "bug_fix"]
+    others = [each[0] for each in found.values() if each[0].task_type == "docs"]
+    assert (len(bugs), len(others)) == (20, 20)
+    for record, attempts in bugs:
+        assert (record.policy_version, record.propensity_of) == ("5", "requested_model")
+        (attempt,) = attempts
+        asked = str(attempt.requested_model).removeprefix("openai/")
+        assert record.propensity == {"gpt-4.1": 0.9, "gpt-4o-mini": 0.1}[asked]
+    assert sum("gpt-4.1" in str(record.model) for record, _ in bugs) >= 14
+    assert {record.policy_version for record in others} == {None}
+    assert {str(record.model).removeprefix("openai/") for record in others} == {
+        "gpt-4.1", "gpt-4o-mini",
+    }  # fmt: skip
