@@ -61,6 +61,10 @@ _ROWS: Final = {
         "  SELECT 'task|' || task_id AS name, day FROM settled_executions"
         "  UNION ALL SELECT 'trace|' || unnest(trace_ids), day FROM settled_executions"
         ") WHERE name IS NOT NULL) ANTI JOIN execution_keys USING (key, day)",
+    "a text that was noted is its execution's description":
+        "SELECT count(*) FROM described_executions AS d JOIN executions AS e "
+        "USING (execution_id, updated_at) "
+        "WHERE d.text IS DISTINCT FROM md5_number_upper(e.task_description)",
 }  # fmt: skip
 """What must hold -> a query that counts the rows of which it does not."""
 
