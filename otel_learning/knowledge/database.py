@@ -76,10 +76,19 @@ class LearningDatabase(StoreDatabase):
             exact: compares every text, also in a large store.
             filters: those of `executions`.
         """
+        from otel_learning.knowledge.models import embedder_of
         from otel_learning.knowledge.search import catch_up, search
+        from otel_learning.store.neighbours import up_to_date
 
         _checked(text)
-        model = catch_up(self, load_settings()[0].embedder, CATCH_UP_SECONDS)
+        setting = load_settings()[0].embedder
+        wanted = embedder_of(setting).model
+        # Mostly nothing is new: then one opening of the file is enough.
+        with self.snapshot() as store:
+            model = up_to_date(store, wanted)
+            if model is not None:
+                return search(store, model, text, limit=limit, exact=exact, **filters)
+        model = catch_up(self, setting, CATCH_UP_SECONDS)
         return (
             [] if model is None else search(self, model, text, limit=limit, exact=exact, **filters)
         )

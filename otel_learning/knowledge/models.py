@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -109,12 +110,27 @@ def _load(source: str) -> SentenceTransformer:
             "pip install 'otel-learning[sentence-transformers]', or take the embedder `hashed`",
         ) from error
     try:
-        return SentenceTransformer(source, device="cpu")
+        with _no_bar():
+            return SentenceTransformer(source, device="cpu")
     except Exception as error:  # of several libraries, and of the network
         raise EmbedderUnavailableError(
             f"the model {source!r} cannot be loaded: {error}",
             "give a local folder, a name that sentence-transformers knows, `minilm` or `hashed`",
         ) from error
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """A library does not print: the bar of another one is off for the time of its loading."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _digest(model: Any) -> str:

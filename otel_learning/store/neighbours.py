@@ -47,6 +47,12 @@ def embedding_models(reader: Reader) -> list[Model]:
         return vectors.models(con)
 
 
+def up_to_date(reader: Reader, model: str) -> Model | None:
+    """That model, where it is the one that is asked and every text has its vector; else None."""
+    with reader._cursor() as con:
+        return vectors.up_to_date(con, model)
+
+
 def recall(reader: Reader, model: Model, *, sample: int, candidates: int) -> float:
     """What a search that compares so many texts finds of the ten nearest, on this store."""
     with reader._cursor() as con:

@@ -30,6 +30,8 @@ WORDS_SHARE: Final = 0.5
 COMMON_SHARE: Final = 0.05
 COMMON_TEXTS: Final = 1_000
 """A word that more texts have than both of these is left out: it tells little, and costs most."""
+POSTINGS_MOST: Final = 50_000
+"""So many places of words are read for a question, those of its rarest words first."""
 BY_WORDS: Final = 200
 """Candidates that have the query's words, whatever their vectors."""
 
@@ -230,11 +232,14 @@ def _rare(
         ).fetchall()
     )
     common = max(COMMON_TEXTS, COMMON_SHARE * texts)
-    weights = {
-        word: math.log(1 + (max(texts, has) - has + 0.5) / (has + 0.5))
-        for word, has in ((word, counted.get(word, 0)) for word in dict.fromkeys(words))
-        if has <= common
-    }
+    weights: dict[int, float] = {}
+    places = 0
+    for word in sorted(dict.fromkeys(words), key=lambda one: counted.get(one, 0)):
+        has = counted.get(word, 0)
+        places += has
+        if has > common or (places > POSTINGS_MOST and weights):
+            break
+        weights[word] = math.log(1 + (max(texts, has) - has + 0.5) / (has + 0.5))
     known = [(word, value) for word, value in weights.items() if word in counted]
     return known, sum(weights.values())
 

@@ -68,6 +68,10 @@ _ROWS: Final = {
     "an experiment is there once, and each row of its trail too":
         "SELECT (SELECT count(*) - count(DISTINCT experiment) FROM experiment_definitions) + "
         "(SELECT count(*) - count(DISTINCT (experiment, ordinal)) FROM experiment_events)",
+    "a text that was noted is its execution's description":
+        "SELECT count(*) FROM described_executions AS d JOIN executions AS e "
+        "USING (execution_id, updated_at) "
+        "WHERE d.text IS DISTINCT FROM md5_number_upper(e.task_description)",
 }  # fmt: skip
 """What must hold -> a query that counts the rows of which it does not."""
 

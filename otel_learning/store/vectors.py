@@ -118,9 +118,9 @@ class VectorStore:
         table = table_of(dimension)
         with self._opened(read_only=True) as con:
             if not schema.checked(schema.applied(con), str(self.path)):
-                asked = models(con)[:1]
-                if asked and asked[0].model == model and lease.one(con, _UNCHANGED):
-                    return Taken(True, True, _present(con, table, model), {}, asked[0])
+                asked = up_to_date(con, model)
+                if asked is not None:
+                    return Taken(True, True, _present(con, table, model), {}, asked)
         with self._opened() as con:
             with transaction(con):
                 con.execute(_GONE)
@@ -206,6 +206,14 @@ def models(con: duckdb.DuckDBPyConnection) -> list[Model]:
         "FROM embedding_models ORDER BY current DESC, model"
     ).fetchall()
     return [Model(*row) for row in rows]
+
+
+def up_to_date(con: duckdb.DuckDBPyConnection, model: str) -> Model | None:
+    """That model, where it is the one that is asked and every text has its vector; else None."""
+    asked = models(con)[:1]
+    if asked and asked[0].model == model and lease.one(con, _UNCHANGED):
+        return asked[0]
+    return None
 
 
 def prune(con: duckdb.DuckDBPyConnection) -> None:

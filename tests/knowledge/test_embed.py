@@ -18,6 +18,7 @@ import pytest
 from otel_learning import LearningDatabase
 from otel_learning.knowledge.embed import embed
 from otel_learning.knowledge.embedding import HashedEmbedder, telling_words
+from otel_learning.knowledge.library import store_solutions
 from otel_learning.knowledge.models import embedder_of
 from otel_learning.store.backup import back_up
 from otel_learning.store.compaction import compact
@@ -85,12 +86,14 @@ def test_what_is_forgotten_leaves_vectors_words_and_solutions(tmp_path: Path) ->
     """R5: a text that only the erased task had is gone, one that another has too stays."""
     path = tmp_path / "learning.duckdb"
     secret, shared = "canaryword in the vault", "rotate the keys"
-    write(path, [task(1, secret, solution_summary="use canarysolution"), task(2, shared),
-                 task(3, shared)])  # fmt: skip
+    said = {"solution_summary": "use canarysolution", "session_id": "s-1"}
+    write(path, [task(i, secret, **said) for i in (1, 4, 5)])
+    write(path, [task(2, shared), task(3, shared)])
     embed(path, HashedEmbedder(), "hashed")
+    assert store_solutions(LearningDatabase(path)) == 1
     back_up(path)
 
-    forget(path, {("task_id", "t-1")})
+    forget(path, {("session_id", "s-1")})
     forget(path, {("task_id", "t-2")})
 
     for store in (path, *path.parent.glob("learning.duckdb.backups/*.duckdb")):
@@ -199,3 +202,31 @@ def test_minilm_knows_what_words_mean(tmp_path: Path) -> None:
     assert embedder.model.startswith("all-MiniLM-L6-v2@")
     assert embedder.dimension == 384
     assert embedding_models(database)[0].embedder == "minilm"
+
+
+@pytest.mark.skipif(not HAS_MINILM, reason="the extra minilm is not installed")
+def test_minilm_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """The command with the real model, killed with -9 half way: what was stored is not repeated."""
+    path = tmp_path / "learning.duckdb"
+    write(path, [task(i, f"Repair part {i} of the machine in hall {i % 7}") for i in range(600)])
+    command = [sys.executable, "-c", ENTRY, "embed", "--model", "minilm", "--json"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        stored, deadline = 0, time.monotonic() + 120
+        while not stored:
+            assert time.monotonic() < deadline and program.poll() is None
+            time.sleep(0.2)
+            if harness.query(path, "SELECT 1 FROM duckdb_tables() WHERE table_name='vectors_384'"):
+                [(stored,)] = harness.query(path, "SELECT count(*) FROM vectors_384")
+        program.kill()
+        assert program.wait() == -signal.SIGKILL
+
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    report = json.loads(done.stdout)
+
+    assert report["unchanged"] >= stored > 0
+    assert report["embedded"] == 600 - report["unchanged"] > 0
+    assert "Loading weights" not in done.stderr
