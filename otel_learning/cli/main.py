@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from otel_learning.cli import (
+    calibration,
     capture,
     erasing,
     experiment,
@@ -42,6 +43,7 @@ upkeep.register(app)
 erasing.register(app)
 migrate.register(app)
 learn.register(app)
+calibration.register(app)
 experiment.register(app)
 quality.register(app)
 policy.register(app)

@@ -89,13 +89,13 @@ def recommend(
     Raises:
         InputError: an argument is not what the call takes.
     """
-    columns = _columns(by)
+    columns = arm_columns(by)
     question = Question(
         _text(task_type), _text(repo), _arms(candidates),
         _number("cost_weight", cost_weight), _limit("min_success", min_success),
         _limit("max_cost", max_cost), _text(default),
     )  # fmt: skip
-    memory = _memory(db, columns, _moment(as_of))
+    memory = _memory(db, columns, moment_utc(as_of))
     view = memory.view()
     if view is None:
         return nothing(question, question.candidates or (), [memory.failure or "store-unreadable"])
@@ -121,7 +121,7 @@ def evidence(
 
     The same figures as `recommend`'s candidates, and the mean quality of each arm there.
     """
-    columns, moment = _columns(by), _moment(as_of)
+    columns, moment = arm_columns(by), moment_utc(as_of)
     answer = recommend(
         db, task_type=task_type, repo=repo, environment=environment, by=columns, as_of=moment
     )
@@ -218,7 +218,11 @@ def _memory(db: Any, columns: tuple[str, ...], as_of: datetime | None) -> Memory
 # ------------------------------------------------------------------------------ arguments
 
 
-def _columns(by: str | Sequence[str]) -> tuple[str, ...]:
+def arm_columns(by: str | Sequence[str]) -> tuple[str, ...]:
+    """The columns that tell arms apart, out of `model_tier/pool_type` or a list of them.
+
+    Raises InputError.
+    """
     parts = by.replace(",", "/").split("/") if isinstance(by, str) else list(by)
     columns = tuple(part.strip() for part in parts)
     for column in columns:
@@ -261,9 +265,10 @@ def _limit(name: str, value: object) -> float | None:
     return None if value is None else _number(name, value)
 
 
-def _moment(as_of: datetime | None) -> datetime | None:
-    if as_of is None:
+def moment_utc(moment: datetime | None, name: str = "as_of") -> datetime | None:
+    """A time in UTC; one without a zone is taken for that. Raises InputError."""
+    if moment is None:
         return None
-    if not isinstance(as_of, datetime):
-        raise InputError(f"as_of={as_of!r} is no datetime", "for example datetime.now(UTC)")
-    return as_of if as_of.tzinfo is not None else as_of.replace(tzinfo=UTC)
+    if not isinstance(moment, datetime):
+        raise InputError(f"{name}={moment!r} is no datetime", "for example datetime.now(UTC)")
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
