@@ -314,7 +314,7 @@ def when(context: Context, wanted: Scope, edges: Sequence[float]) -> dict[str, A
     return found
 
 
-def file_rules(made: Made, wanted: Scope) -> list[dict[str, Any]]:
+def file_rules(made: Made, wanted: Scope, sizes: Mapping[Context, float]) -> list[dict[str, Any]]:
     """The file's rules; neighbouring bands with the same probabilities are one."""
     rules: list[dict[str, Any]] = []
     entry: dict[str, Any]
@@ -323,9 +323,11 @@ def file_rules(made: Made, wanted: Scope) -> list[dict[str, Any]]:
             "when": when(rule.context, wanted, made.edges),
             "arm": rule.arm,
             "propensities": rule.shares,
+            "support": sizes.get(rule.context, 0),
         }
         if rules and wanted.number and _joins(rules[-1], entry, wanted.number):
             rules[-1]["when"][wanted.number][1] = entry["when"][wanted.number][1]
+            rules[-1]["support"] += entry["support"]
         else:
             rules.append(entry)
     return rules

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, get_logger
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
-
-from otel_learning.policy_reader import PolicyReader
 
 SECOND: Final = 1_000_000_000
 EXPLORE: Final = 0.15
@@ -93,6 +91,22 @@ class ProviderTimeout(ProviderError):
     pass
 
 
+class Choice(Protocol):
+    """What a policy says of one task."""
+
+    @property
+    def arm(self) -> str | None: ...
+    @property
+    def propensity(self) -> float | None: ...
+    def attributes(self) -> Mapping[str, str | float]: ...
+
+
+class Policy(Protocol):
+    """Whatever tells the router what to choose; the demo works without one."""
+
+    def choose(self, context: Mapping[str, Any], *, candidates: Collection[str]) -> Choice: ...
+
+
 class Orchestrator:
     """Carries tasks out, one after the other, in simulated time.
 
@@ -107,7 +121,7 @@ class Orchestrator:
 
     def __init__(
         self, seed: int, start_ns: int, prefix: str, *,
-        policy: PolicyReader | None = None, tracer_provider: TracerProvider | None = None,
+        policy: Policy | None = None, tracer_provider: TracerProvider | None = None,
     ) -> None:  # fmt: skip
         self._random = random.Random(seed)
         self._now = start_ns
