@@ -334,3 +334,23 @@ def test_proposals_of_frozen_tasks_never_teach(router: Router, database: Learnin
         con.execute(f"UPDATE settled_executions SET success = NOT success WHERE {frozen}")
 
     assert draft(LearningDatabase(router.store), router).document["rules"] == before
+
+
+def test_a_policy_that_keeps_its_promises_does_not_expire(
+    router: Router, database: LearningDatabase
+) -> None:
+    """With MODE=act it is prolonged after half of its time; with no outcome it is not."""
+    gone = Wanted(WANTED.scope, "production", cool_down=timedelta(days=400))
+    (receipt,) = policy_keeper.tick(database, gone, "act", router.now)
+    first = policy_file.in_place(router.store)
+    router.now += timedelta(days=16)
+    assert policy_keeper.tick(database, gone, "act", router.now) == []
+
+    router.run(200)
+    (prolonged,) = policy_keeper.tick(database, gone, "act", router.now)
+
+    second = policy_file.in_place(router.store)
+    assert first is not None and second is not None
+    assert prolonged["replaces"] == receipt["policy_version"]
+    assert second["rules"] == first["rules"]
+    assert second["expires_at"] > first["expires_at"]
