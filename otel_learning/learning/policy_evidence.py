@@ -12,7 +12,7 @@ from typing import Any, Final
 from otel_learning.learning import policy, policy_gates
 from otel_learning.learning.drift import half_life_days
 from otel_learning.learning.evidence import environments
-from otel_learning.learning.policy import Bounds, Context, Made, Shares
+from otel_learning.learning.policy import Bounds, Change, Context, Made, Shares
 from otel_learning.learning.policy_gates import Gate, Judged
 from otel_learning.learning.policy_value import Chosen, Estimated, effect, value
 from otel_learning.policy_reader import FORMAT
@@ -170,7 +170,7 @@ def _judged(
             "context": policy.when(change.context, scope, made.edges),
             "from": before,
             "to": max(change.after, key=lambda a: (change.after[a], a)),
-            "effect": success.value, "low": success.low, "high": success.high,
+            **_told(success, change, made),
             "cost_effect": cost.value, "cost_low": cost.low, "cost_high": cost.high,
             "support": success.support, "effective_support": success.effective_support,
             "before": change.before, "after": change.after,
@@ -251,6 +251,29 @@ def chosen(
         _reward(what, float(bool(row.success)), cost, made, cost_weight),
         target.get(context), in_force.get(context), expected.get(context, {}), row.weight,
     )  # fmt: skip
+
+
+def _told(success: Estimated, change: Change, made: Made) -> dict[str, Any]:
+    """The effect in a context: as held-out choices tell it, else as the evidence lets expect.
+
+    Without propensities nothing held out can tell; then the rates' own 90 % intervals bound it.
+    """
+    if success.value is not None:
+        return {"effect": success.value, "low": success.low, "high": success.high,
+                "effect_from": "held-out"}  # fmt: skip
+    rates, bands = made.expected.get(change.context, {}), made.bands.get(change.context, {})
+    moved = {
+        arm: change.after.get(arm, 0.0) - change.before.get(arm, 0.0)
+        for arm in {*change.before, *change.after}
+    }
+    if not all(arm in rates and arm in bands for arm in moved):
+        return {"effect": None, "low": None, "high": None, "effect_from": None}
+    return {
+        "effect": math.fsum(share * rates[arm][0] for arm, share in moved.items()),
+        "low": math.fsum(share * bands[arm][share < 0] for arm, share in moved.items()),
+        "high": math.fsum(share * bands[arm][share > 0] for arm, share in moved.items()),
+        "effect_from": "model",
+    }
 
 
 def _promises(success: Estimated, cost: Estimated) -> list[dict[str, Any]]:

@@ -187,6 +187,8 @@ def test_the_policy_before_takes_its_place_again(
     receipt = policy_life.rollback(database, None, actor=PERSON, mode="act", now=router.now)
     assert receipt["restores"] is None
     assert states(database) == {first: "rolled_back", second: "rolled_back"}
+    with pytest.raises(PolicyRefusedError, match="not in force"):
+        policy_life.rollback(database, None, actor=PERSON, mode="act", now=router.now)
     assert not policy_file.place_of(router.store).exists()
 
 
@@ -248,6 +250,9 @@ def test_evidence_without_propensities_passes_no_gate(tmp_path: Path) -> None:
     assert found is not None
     failed = {gate.gate for gate in found.gates if not gate.passed}
     assert {"randomised", "gain"} <= failed
+    (change,) = found.changes
+    assert change["effect_from"] == "model"
+    assert 0 < change["low"] < change["effect"] < change["high"]
 
 
 def test_an_expired_policy_is_not_put_in_force(router: Router, database: LearningDatabase) -> None:
