@@ -43,6 +43,7 @@ def _answer(
 
 
 def print_proposal(answer: Mapping[str, Any]) -> None:
+    """Prints what a policy would change, and its gates."""
     version = answer["policy_version"]
     policy = answer.get("policy")
     if policy is None:
@@ -109,6 +110,7 @@ def _effect(effect: Mapping[str, Any]) -> str:
 
 
 def print_status(answer: Mapping[str, Any]) -> None:
+    """Prints what is in force and in the shadow, and what happened."""
     print_text(f"mode      {answer['mode']}{' (kill switch on)' if answer['switched_off'] else ''}")
     file = answer["file"]
     said = file["path"] if file["in_place"] else f"{file['path']} is not what is in force"

@@ -87,6 +87,8 @@ class Made:
         default_factory=dict
     )
     """Per context and arm: the success rate and the cost that the evidence lets one expect."""
+    bands: Mapping[Context, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    """Between which the success rate lies with 90 %, by the same evidence."""
     dearest: float = 0.0
     """USD; the measure of cost in a utility."""
 
@@ -152,6 +154,7 @@ def make(
     priced = [c.expected_cost for c in whole.candidates if c.expected_cost is not None]
     dearest = max(priced, default=0.0)
     expected: dict[Context, dict[str, tuple[float, float | None]]] = {}
+    bands: dict[Context, dict[str, tuple[float, float]]] = {}
     targets: dict[Context, Shares] = {}
     for context in sorted(observed, key=str):
         first, second = (*context, None)[:2]
@@ -159,6 +162,11 @@ def make(
         expected[context] = {
             c.arm: (c.success_rate if c.success_rate is not None else 0.5, c.expected_cost)
             for c in answer.candidates
+        }
+        bands[context] = {
+            c.arm: (c.success_low, c.success_high)
+            for c in answer.candidates
+            if c.success_low is not None and c.success_high is not None
         }
         if None in context:
             continue
@@ -195,7 +203,15 @@ def make(
             common[arm] = common.get(arm, 0.0) + share * sizes[context]
     default = max(common, key=lambda arm: (common[arm], arm)) if common else None
     return Made(
-        tuple(rules), tuple(changes), edges, whole.basis, default, whole.reasons, expected, dearest
+        tuple(rules),
+        tuple(changes),
+        edges,
+        whole.basis,
+        default,
+        whole.reasons,
+        expected,
+        bands,
+        dearest,
     )
 
 
@@ -314,7 +330,7 @@ def when(context: Context, wanted: Scope, edges: Sequence[float]) -> dict[str, A
     return found
 
 
-def file_rules(made: Made, wanted: Scope) -> list[dict[str, Any]]:
+def file_rules(made: Made, wanted: Scope, sizes: Mapping[Context, float]) -> list[dict[str, Any]]:
     """The file's rules; neighbouring bands with the same probabilities are one."""
     rules: list[dict[str, Any]] = []
     entry: dict[str, Any]
@@ -323,9 +339,11 @@ def file_rules(made: Made, wanted: Scope) -> list[dict[str, Any]]:
             "when": when(rule.context, wanted, made.edges),
             "arm": rule.arm,
             "propensities": rule.shares,
+            "support": sizes.get(rule.context, 0),
         }
         if rules and wanted.number and _joins(rules[-1], entry, wanted.number):
             rules[-1]["when"][wanted.number][1] = entry["when"][wanted.number][1]
+            rules[-1]["support"] += entry["support"]
         else:
             rules.append(entry)
     return rules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from otel_learning.learning import policy, policy_gates
 from otel_learning.learning.drift import half_life_days
 from otel_learning.learning.evidence import environments
-from otel_learning.learning.policy import Bounds, Context, Made, Shares
+from otel_learning.learning.policy import Bounds, Change, Context, Made, Shares
 from otel_learning.learning.policy_gates import Gate, Judged
 from otel_learning.learning.policy_value import Chosen, Estimated, effect, value
 from otel_learning.policy_reader import FORMAT
@@ -122,32 +122,37 @@ def propose(
     )  # fmt: skip
     held = [row for row in rows if row.frozen or row.at_us >= begin_us]
     return _judged(
-        made, held, rows, begin_us, in_force, wanted, environment, active, last_change, now
+        made, held, rows, begin_us, sizes, in_force, wanted, environment, active, last_change, now
     )
 
 
 def _judged(
     made: Made, held: Sequence[PolicyRow], rows: Sequence[PolicyRow], begin_us: int,
-    in_force: Mapping[Context, Shares], wanted: Wanted, environment: str | None,
-    active: Mapping[str, Any] | None, last_change: datetime | None, now: datetime,
+    sizes: Mapping[Context, int], in_force: Mapping[Context, Shares], wanted: Wanted,
+    environment: str | None, active: Mapping[str, Any] | None, last_change: datetime | None,
+    now: datetime,
 ) -> Proposal:  # fmt: skip
     scope = wanted.scope
     target = {rule.context: rule.shares for rule in made.rules}
-    told = [(policy.context_of(row, scope, made.edges), row) for row in held]
-
-    def of(what: str, rows: Iterable[tuple[Context, PolicyRow]]) -> list[Chosen]:
-        found = []
-        for context, row in rows:
-            one = chosen(row, context, what, made, target, in_force, wanted.cost_weight)
+    told: dict[str, list[tuple[Context, PolicyRow, Chosen]]] = {}
+    for what in ("utility", "success", "cost"):
+        expected = _expected(made, what, wanted.cost_weight)
+        told[what] = []
+        for row in held:
+            context = policy.context_of(row, scope, made.edges)
+            one = chosen(row, context, what, made, expected, target, in_force, wanted.cost_weight)
             if one is not None:
-                found.append(one)
-        return found
-
+                told[what].append((context, row, one))
     judged = Judged(
-        effect(of("utility", told), policy_gates.CONFIDENCE),
-        effect(of("utility", [t for t in told if t[1].at_us >= begin_us])),
-        effect(of("utility", [t for t in told if t[1].frozen])),
+        effect((c for _, _, c in told["utility"]), policy_gates.CONFIDENCE),
+        effect(c for _, row, c in told["utility"] if row.at_us >= begin_us),
+        effect(c for _, row, c in told["utility"] if row.frozen),
     )
+    by_context: dict[str, dict[Context, list[Chosen]]] = {"success": {}, "cost": {}}
+    for what, parts in by_context.items():
+        for context, _, one in told[what]:
+            if context in target:
+                parts.setdefault(context, []).append(one)
     since = 0
     if active is not None:
         version = active["policy_version"]
@@ -158,19 +163,18 @@ def _judged(
     )  # fmt: skip
     changes = []
     for change in made.changes:
-        here = [t for t in told if t[0] == change.context]
-        success, cost = effect(of("success", here)), effect(of("cost", here))
+        success = effect(by_context["success"].get(change.context, ()))
+        cost = effect(by_context["cost"].get(change.context, ()))
         before = max(change.before, key=lambda a: (change.before[a], a)) if change.before else None
         changes.append({
             "context": policy.when(change.context, scope, made.edges),
             "from": before,
             "to": max(change.after, key=lambda a: (change.after[a], a)),
-            "effect": success.value, "low": success.low, "high": success.high,
+            **_told(success, change, made),
             "cost_effect": cost.value, "cost_low": cost.low, "cost_high": cost.high,
             "support": success.support, "effective_support": success.effective_support,
             "before": change.before, "after": change.after,
         })  # fmt: skip
-    governed = [t for t in told if t[0] in target]
     document = {
         "format": FORMAT,
         "policy_version": None,
@@ -189,15 +193,15 @@ def _judged(
             "from": _time(rows[0].at_us),
             "to": _time(rows[-1].at_us),
         },
-        "rules": [
-            {**rule, "support": _support(rule, rows, scope)}
-            for rule in policy.file_rules(made, scope)
-        ],
+        "rules": policy.file_rules(made, scope, sizes),
     }
     return Proposal(
-        document, changes, found, effect(of("success", told)), judged.effect,
-        effect(of("cost", told)),
-        _promises(value(of("success", governed)), value(of("cost", governed))),
+        document, changes, found, effect(c for _, _, c in told["success"]), judged.effect,
+        effect(c for _, _, c in told["cost"]),
+        _promises(
+            value(c for part in by_context["success"].values() for c in part),
+            value(c for part in by_context["cost"].values() for c in part),
+        ),
         made.reasons,
         [
             {"when": policy.when(context, scope, made.edges), "expected": dict(expected)}
@@ -206,33 +210,70 @@ def _judged(
     )  # fmt: skip
 
 
+def _expected(
+    made: Made, what: str, cost_weight: float
+) -> dict[Context, dict[str, float]]:  # fmt: skip
+    """Per context and arm, what the evidence lets one expect of a reward."""
+    return {
+        context: {
+            arm: _reward(what, rate, spent, made, cost_weight)
+            for arm, (rate, spent) in arms.items()
+        }
+        for context, arms in made.expected.items()
+    }
+
+
+def _reward(
+    what: str, rate: float, spent: float | None, made: Made, cost_weight: float
+) -> float:  # fmt: skip
+    if what == "success":
+        return rate
+    if what == "cost":
+        return spent or 0.0
+    scale = cost_weight / made.dearest if made.dearest > 0 else 0.0
+    return rate - scale * (spent if spent is not None else made.dearest)
+
+
 def chosen(
-    row: PolicyRow, context: Context, what: str, made: Made, target: Mapping[Context, Shares],
+    row: PolicyRow, context: Context, what: str, made: Made,
+    expected: Mapping[Context, Mapping[str, float]], target: Mapping[Context, Shares],
     in_force: Mapping[Context, Shares], cost_weight: float,
 ) -> Chosen | None:  # fmt: skip
     """A row as policies are judged by it; None where its outcome or its chance is unknown."""
-    if row.propensity is None:
+    if row.propensity is None or (row.cost if what == "cost" else row.success) is None:
         return None
-    expected = made.expected.get(context, {})
     cost = row.cost
-    if cost is None and row.arm in expected:
-        cost = expected[row.arm][1]
-    if (what != "cost" and row.success is None) or (what == "cost" and row.cost is None):
-        return None
-    scale = cost_weight / made.dearest if made.dearest > 0 else 0.0
-
-    def of(rate: float, spent: float | None) -> float:
-        if what == "success":
-            return rate
-        if what == "cost":
-            return spent or 0.0
-        return rate - scale * (spent if spent is not None else made.dearest)
-
+    if cost is None:
+        known = made.expected.get(context, {}).get(row.arm)
+        cost = known[1] if known is not None else None
     return Chosen(
-        row.propensity, row.arm, of(float(bool(row.success)), cost),
-        target.get(context), in_force.get(context),
-        {arm: of(rate, spent) for arm, (rate, spent) in expected.items()}, row.weight,
+        row.propensity, row.arm,
+        _reward(what, float(bool(row.success)), cost, made, cost_weight),
+        target.get(context), in_force.get(context), expected.get(context, {}), row.weight,
     )  # fmt: skip
+
+
+def _told(success: Estimated, change: Change, made: Made) -> dict[str, Any]:
+    """The effect in a context: as held-out choices tell it, else as the evidence lets expect.
+
+    Without propensities nothing held out can tell; then the rates' own 90 % intervals bound it.
+    """
+    if success.value is not None:
+        return {"effect": success.value, "low": success.low, "high": success.high,
+                "effect_from": "held-out"}  # fmt: skip
+    rates, bands = made.expected.get(change.context, {}), made.bands.get(change.context, {})
+    moved = {
+        arm: change.after.get(arm, 0.0) - change.before.get(arm, 0.0)
+        for arm in {*change.before, *change.after}
+    }
+    if not all(arm in rates and arm in bands for arm in moved):
+        return {"effect": None, "low": None, "high": None, "effect_from": None}
+    return {
+        "effect": math.fsum(share * rates[arm][0] for arm, share in moved.items()),
+        "low": math.fsum(share * bands[arm][share < 0] for arm, share in moved.items()),
+        "high": math.fsum(share * bands[arm][share > 0] for arm, share in moved.items()),
+        "effect_from": "model",
+    }
 
 
 def _promises(success: Estimated, cost: Estimated) -> list[dict[str, Any]]:
@@ -303,26 +344,6 @@ def _shares(
         )
     total = sum(counted.values())
     return {arm: count / total for arm, count in sorted(counted.items())}
-
-
-def _support(rule: Mapping[str, Any], rows: Sequence[PolicyRow], scope: Scope) -> int:
-    """Executions in a rule's context."""
-
-    def fits(row: PolicyRow) -> bool:
-        for name, have in zip(scope.context, row.context, strict=True):
-            wanted = rule["when"][name]
-            if isinstance(wanted, list):
-                if not isinstance(have, int | float):
-                    return False
-                if (wanted[0] is not None and have < wanted[0]) or (
-                    wanted[1] is not None and have >= wanted[1]
-                ):
-                    return False
-            elif have != wanted:
-                return False
-        return True
-
-    return sum(map(fits, rows))
 
 
 def _time(at_us: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from otel_learning.learning import policy_file, policy_life, policy_outcomes
 from otel_learning.learning.policy_evidence import Proposal, Wanted
-from otel_learning.learning.policy_gates import passed
+from otel_learning.learning.policy_gates import COOL_DOWN_OUTCOMES, Gate, passed
 from otel_learning.learning.policy_life import KEEPER
 from otel_learning.store.database import LearningDatabase
 from otel_learning.store.policies import Version, book, writing
@@ -21,7 +21,7 @@ from otel_learning.store.policies import Version, book, writing
 Receipts = list[dict[str, Any]]
 
 RENEW_SHARE: Final = 0.5
-"""A policy in force that has lived through this share of its time is made anew, though the same."""
+"""A policy in force that has lived through this share of its time gets as much again."""
 
 
 def tick(database: LearningDatabase, wanted: Wanted, mode: str, now: datetime) -> Receipts:
@@ -47,7 +47,10 @@ def tick(database: LearningDatabase, wanted: Wanted, mode: str, now: datetime) -
                 for each in broken
             )
             return _broken(database, active, mode, now, why)
-    return _renewed(database, wanted, active, mode, now)
+    done = _renewed(database, wanted, active, mode, now)
+    if not done and active is not None and mode == "act":
+        return _prolonged(database, active, mode, now)
+    return done
 
 
 def _broken(
@@ -78,6 +81,28 @@ def _renewed(
         return [policy_life.apply(database, version, actor=KEEPER, mode=mode, now=now)]
     return [{"event": "proposed", "policy_version": version, "at": now.isoformat(),
              "actor": KEEPER, "mode": mode, "effect": found.effect.as_dict()}]  # fmt: skip
+
+
+def _prolonged(database: LearningDatabase, active: Version, mode: str, now: datetime) -> Receipts:
+    """Gives a policy that keeps its promises, and that nothing better is known than, more time."""
+    document = active.document
+    made, expires = (datetime.fromisoformat(document[name]) for name in ("made_at", "expires_at"))
+    if now < made + RENEW_SHARE * (expires - made) or expires <= now:
+        return []
+    kept = policy_outcomes.watched(database, active)
+    outcomes = min((each.outcomes for each in kept), default=0)
+    if outcomes < COOL_DOWN_OUTCOMES:
+        return []
+    why = f"policy {active.policy_version} kept its promises in {outcomes} outcomes"
+    with writing(database) as known:
+        version = known.next_version()
+        known.add(
+            {**document, "policy_version": version, "parent": active.policy_version,
+             "made_at": now.isoformat(), "expires_at": (now + (expires - made)).isoformat()},
+            {**active.proposal, "changes": [], "gates": [Gate("kept", True, why).as_dict()]},
+        )  # fmt: skip
+        known.happened(version, "proposed", at=now, actor=KEEPER, mode=mode, why=why)
+    return [policy_life.apply(database, version, actor=KEEPER, mode=mode, now=now)]
 
 
 def _tried(database: LearningDatabase, found: Proposal) -> bool:

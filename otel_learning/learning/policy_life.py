@@ -149,6 +149,11 @@ def rollback(
     with writing(database) as known:
         active = known.active()
         version = active if wanted is None and active is not None else known.version(wanted)
+        if version.state in ("retired", "rolled_back"):
+            raise PolicyRefusedError(
+                f"policy {version.policy_version} is not in force",
+                "see otel-learning policy status",
+            )
         receipt = _receipt("rolled_back", version, actor, mode, now)
         receipt["why"] = why
         restored = _before(known, version, now) if version.state == "active" else None

@@ -13,7 +13,8 @@ from statistics import NormalDist
 from typing import Any, Final
 
 CONFIDENCE: Final = 0.95
-FREEDOM_LEAST: Final = 2.0
+_PULL: Final = 5.0
+"""Outcomes that the errors of all arms together count for, where an arm has few of its own."""
 
 Shares = Mapping[str, float]
 """Arm -> with which probability it is drawn."""
@@ -60,55 +61,83 @@ def effect(rows: Iterable[Chosen], confidence: float = CONFIDENCE) -> Estimated:
     Source: Dudik, Langford & Li, ICML 2011 (doubly robust); the difference of two policies is
     taken row by row, so that what they have in common does not widen the interval.
     """
-    return _mean([(_under(r, r.target) - _under(r, r.current), r) for r in rows], confidence)
+    scores = []
+    for row in rows:
+        fixed, share = _under(row, row.target)
+        fixed_now, share_now = _under(row, row.current)
+        scores.append(_Score(row, fixed - fixed_now, share - share_now))
+    return _mean(scores, confidence)
 
 
 def value(rows: Iterable[Chosen], confidence: float = CONFIDENCE) -> Estimated:
     """The mean reward under the policy."""
-    return _mean([(_under(r, r.target), r) for r in rows], confidence)
+    return _mean([_Score(row, *_under(row, row.target)) for row in rows], confidence)
 
 
-def _under(row: Chosen, shares: Shares | None) -> float:
+class _Score:
+    """A row's part of the mean: what the model says, and how often its error counts."""
+
+    __slots__ = ("fixed", "off", "row", "share", "total")
+
+    def __init__(self, row: Chosen, fixed: float, share: float) -> None:
+        self.row, self.fixed, self.share = row, fixed, share
+        self.off = row.reward - row.expected.get(row.arm, 0.0)
+        """By how much the model errs."""
+        self.total = fixed + share * self.off
+
+
+def _under(row: Chosen, shares: Shares | None) -> tuple[float, float]:
     if shares is None:
-        return row.reward
+        return row.expected.get(row.arm, 0.0), 1.0
     known = math.fsum(shares.values())
     model = math.fsum(share * row.expected.get(arm, 0.0) for arm, share in shares.items())
-    off = row.reward - row.expected.get(row.arm, 0.0)
-    return model / known + shares.get(row.arm, 0.0) / known / row.propensity * off
+    return model / known, shares.get(row.arm, 0.0) / known / row.propensity
 
 
-def _mean(scores: Sequence[tuple[float, Chosen]], confidence: float) -> Estimated:
+def _mean(scores: Sequence[_Score], confidence: float) -> Estimated:
     if not scores:
         return NOTHING
-    total = math.fsum(row.weight for _, row in scores)
-    mean = math.fsum(row.weight * score for score, row in scores) / total
-    squares = math.fsum((row.weight * (score - mean)) ** 2 for score, row in scores)
+    total = math.fsum(score.row.weight for score in scores)
+    mean = math.fsum(score.row.weight * score.total for score in scores) / total
+    squares = math.fsum((score.row.weight * (score.total - mean)) ** 2 for score in scores)
     count = len(scores)
     effective = _effective(scores)
     if count < 2:
         return Estimated(mean, None, None, count, effective)
-    error = math.sqrt(squares * count / (count - 1)) / total
-    fourths = math.fsum((row.weight * (score - mean)) ** 4 for score, row in scores)
-    half = student(0.5 + confidence / 2, _freedom(count, squares, fourths)) * error
+    error = math.sqrt(max(squares, _foretold(scores, mean)) * count / (count - 1)) / total
+    half = student(0.5 + confidence / 2, count - 1) * error
     return Estimated(mean, mean - half, mean + half, count, effective)
 
 
-def _freedom(count: int, squares: float, fourths: float) -> float:
-    """How well the spread itself is known: few outcomes with large weights tell little of it.
+def _foretold(scores: Sequence[_Score], mean: float) -> float:
+    """The squares that one would see, did the model err by as much in each context.
 
-    Source: the variance of a variance, as in Satterthwaite, Biometrics Bulletin 2 (1946): degrees
-    of freedom are 2n / (kurtosis - 1), which is n where scores are normal.
+    An arm that was hardly tried here, and happened to do as expected, looks surer than it is;
+    how much the model errs on that arm anywhere tells better.
     """
-    if squares <= 0:
-        return float(count - 1)
-    kurtosis = count * fourths / squares**2
-    return min(count - 1.0, max(FREEDOM_LEAST, 2 * count / max(kurtosis - 1, 1e-9)))
+    errors: dict[str, list[float]] = {}
+    for score in scores:
+        errors.setdefault(score.row.arm, []).append(score.off * score.off)
+    common = math.fsum(math.fsum(each) for each in errors.values()) / len(scores)
+    usual = {
+        arm: (math.fsum(each) + _PULL * common) / (len(each) + _PULL)
+        for arm, each in errors.items()
+    }
+    return math.fsum(
+        score.row.weight**2 * ((score.fixed - mean) ** 2 + score.share**2 * usual[score.row.arm])
+        for score in scores
+    )
 
 
-def _effective(scores: Sequence[tuple[float, Chosen]]) -> float:
+def _effective(scores: Sequence[_Score]) -> float:
     weights = [
-        row.weight * (1.0 if row.target is None else row.target.get(row.arm, 0.0) / row.propensity)
-        for _, row in scores
+        score.row.weight
+        * (
+            1.0
+            if score.row.target is None
+            else score.row.target.get(score.row.arm, 0.0) / score.row.propensity
+        )
+        for score in scores
     ]
     squares = math.fsum(w * w for w in weights)
     return math.fsum(weights) ** 2 / squares if squares > 0 else 0.0

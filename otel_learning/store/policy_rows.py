@@ -14,7 +14,7 @@ from otel_learning.store.reader import Reader
 TEXT_COLUMNS: Final = ("task_type", "repo")
 NUMBER_COLUMNS: Final = ("complexity_score", "file_count", "estimated_tokens")
 """What a router knows before it chooses; numbers are told apart by thresholds."""
-ROWS_MOST: Final = 200_000
+ROWS_MOST: Final = 100_000
 """The newest executions that a policy is judged by: more make it no surer, and fill memory."""
 FROZEN_OF: Final = 5
 """One task in so many never teaches a policy: every one is judged by them."""

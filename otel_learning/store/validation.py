@@ -52,6 +52,8 @@ _ROWS: Final = {
         "FROM feedback WHERE execution_id IS NOT NULL AND NOT revoked GROUP BY 1) AS f "
         "ON e.execution_id = f.execution_id WHERE coalesce(e.feedback_count, 0) <> "
         "coalesce(f.said, 0)",
+    "at most one policy is in force":
+        "SELECT greatest(count(*) - 1, 0) FROM policies WHERE state = 'active'",
     "an execution's day is that of its start":
         "SELECT count(*) FROM (FROM settled_executions UNION ALL FROM open_executions) "
         "WHERE day IS DISTINCT FROM coalesce(CAST(timezone('UTC', started_at) AS DATE), "

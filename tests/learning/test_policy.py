@@ -187,6 +187,8 @@ def test_the_policy_before_takes_its_place_again(
     receipt = policy_life.rollback(database, None, actor=PERSON, mode="act", now=router.now)
     assert receipt["restores"] is None
     assert states(database) == {first: "rolled_back", second: "rolled_back"}
+    with pytest.raises(PolicyRefusedError, match="not in force"):
+        policy_life.rollback(database, None, actor=PERSON, mode="act", now=router.now)
     assert not policy_file.place_of(router.store).exists()
 
 
@@ -248,6 +250,9 @@ def test_evidence_without_propensities_passes_no_gate(tmp_path: Path) -> None:
     assert found is not None
     failed = {gate.gate for gate in found.gates if not gate.passed}
     assert {"randomised", "gain"} <= failed
+    (change,) = found.changes
+    assert change["effect_from"] == "model"
+    assert 0 < change["low"] < change["effect"] < change["high"]
 
 
 def test_an_expired_policy_is_not_put_in_force(router: Router, database: LearningDatabase) -> None:
@@ -334,3 +339,23 @@ def test_proposals_of_frozen_tasks_never_teach(router: Router, database: Learnin
         con.execute(f"UPDATE settled_executions SET success = NOT success WHERE {frozen}")
 
     assert draft(LearningDatabase(router.store), router).document["rules"] == before
+
+
+def test_a_policy_that_keeps_its_promises_does_not_expire(
+    router: Router, database: LearningDatabase
+) -> None:
+    """With MODE=act it is prolonged after half of its time; with no outcome it is not."""
+    gone = Wanted(WANTED.scope, "production", cool_down=timedelta(days=400))
+    (receipt,) = policy_keeper.tick(database, gone, "act", router.now)
+    first = policy_file.in_place(router.store)
+    router.now += timedelta(days=16)
+    assert policy_keeper.tick(database, gone, "act", router.now) == []
+
+    router.run(200)
+    (prolonged,) = policy_keeper.tick(database, gone, "act", router.now)
+
+    second = policy_file.in_place(router.store)
+    assert first is not None and second is not None
+    assert prolonged["replaces"] == receipt["policy_version"]
+    assert second["rules"] == first["rules"]
+    assert second["expires_at"] > first["expires_at"]

@@ -48,7 +48,7 @@ def test_intervals_of_proposed_policies_cover_their_true_value() -> None:
 
     assert covered["value"] >= 0.92 * proposed, covered
     assert covered["effect"] >= 0.92 * proposed, covered
-    assert world < 2000
+    assert world < 1000
 
 
 def _world(seed: int) -> dict[str, tuple[Estimated, float]] | None:

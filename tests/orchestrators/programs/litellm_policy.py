@@ -6,7 +6,7 @@ import sys
 from litellm import Router
 from opentelemetry import trace
 
-from otel_learning.integrations.litellm import PolicyPlugin
+from otel_learning.integrations.litellm import PolicyHook, PolicyPlugin
 from otel_learning.policy_reader import PolicyReader
 
 URL = sys.argv[1]
@@ -40,4 +40,19 @@ async def main() -> None:
             span.set_attribute("task.success", bool(answer.choices[0].message.content))
 
 
+async def through_the_proxy() -> None:
+    """What the proxy does before a call: `auto` becomes a group, any other name stays."""
+    hook = PolicyHook(PolicyReader("learning.duckdb"), default="gpt-4o-mini")
+
+    async def asked(model: str, kind: str) -> str:
+        request = {"model": model, "metadata": {"task_type": kind}}
+        return str((await hook.async_pre_call_hook(None, None, request, "completion"))["model"])
+
+    drawn = {await asked("auto", "bug_fix") for _ in range(200)}
+    assert drawn == {"gpt-4.1", "gpt-4o-mini"}, drawn
+    assert await asked("auto", "docs") == "gpt-4o-mini"
+    assert await asked("other", "bug_fix") == "other"
+
+
 asyncio.run(main())
+asyncio.run(through_the_proxy())
