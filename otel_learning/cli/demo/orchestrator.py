@@ -91,12 +91,6 @@ class ProviderTimeout(ProviderError):
     pass
 
 
-<<<<<<< HEAD
-class Advisor(Protocol):
-    """What a router may ask for an arm: `otel_learning.policy_reader.PolicyReader` is one."""
-
-    def choose(self, context: Mapping[str, Any], *, candidates: Collection[str]) -> Any: ...
-=======
 class Choice(Protocol):
     """What a policy says of one task."""
 
@@ -111,7 +105,6 @@ class Policy(Protocol):
     """Whatever tells the router what to choose; the demo works without one."""
 
     def choose(self, context: Mapping[str, Any], *, candidates: Collection[str]) -> Choice: ...
->>>>>>> wt-E
 
 
 class Orchestrator:
@@ -128,11 +121,7 @@ class Orchestrator:
 
     def __init__(
         self, seed: int, start_ns: int, prefix: str, *,
-<<<<<<< HEAD
-        policy: Advisor | None = None, tracer_provider: TracerProvider | None = None,
-=======
         policy: Policy | None = None, tracer_provider: TracerProvider | None = None,
->>>>>>> wt-E
     ) -> None:  # fmt: skip
         self._random = random.Random(seed)
         self._now = start_ns
