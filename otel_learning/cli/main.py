@@ -14,6 +14,7 @@ from otel_learning.cli import (
     capture,
     erasing,
     experiment,
+    feedback,
     insights,
     knowledge,
     learn,
@@ -44,6 +45,7 @@ erasing.register(app)
 migrate.register(app)
 learn.register(app)
 calibration.register(app)
+feedback.register(app)
 experiment.register(app)
 quality.register(app)
 policy.register(app)

@@ -7,7 +7,12 @@ from typing import Any, Final, get_args
 from uuid import UUID
 
 from otel_learning.errors import InputError
-from otel_learning.records import FeedbackRecord, FeedbackTarget
+from otel_learning.records import (
+    FeedbackIssue,
+    FeedbackRecord,
+    FeedbackTarget,
+    FeedbackVisibility,
+)
 from otel_learning.store.database import LearningDatabase
 
 KINDS: Final[tuple[str, ...]] = get_args(FeedbackTarget)
@@ -20,6 +25,21 @@ def checked_kind(kind: str | None) -> FeedbackTarget | None:
     if kind is not None and kind not in KINDS:
         raise InputError(f"--kind {kind!r} is unknown", f"one of {', '.join(KINDS)}")
     return kind  # type: ignore[return-value]
+
+
+def checked_issue(issue: str | None) -> FeedbackIssue | None:
+    if issue is not None and issue not in get_args(FeedbackIssue):
+        raise InputError(
+            f"--issue {issue!r} is unknown", f"one of {', '.join(get_args(FeedbackIssue))}"
+        )
+    return issue  # type: ignore[return-value]
+
+
+def checked_visibility(visibility: str | None) -> FeedbackVisibility | None:
+    known = get_args(FeedbackVisibility)
+    if visibility is not None and visibility not in known:
+        raise InputError(f"--visibility {visibility!r} is unknown", f"one of {', '.join(known)}")
+    return visibility  # type: ignore[return-value]
 
 
 def new(database: LearningDatabase, target: str, kind: FeedbackTarget | None) -> FeedbackRecord:
@@ -71,7 +91,8 @@ def last_said(
     It carries all that was said: of two records of one moment the fuller one stands.
     """
     columns = (
-        "feedback_id, target_kind, target_id, accepted, rating, comment, source, quality_score"
+        "feedback_id, target_kind, target_id, accepted, rating, comment, source, quality_score, "
+        "issue, visibility"
     )
     names: list[str] = []
     rows: list[tuple[Any, ...]] = []

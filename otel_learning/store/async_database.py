@@ -19,6 +19,7 @@ from otel_learning.store.filters import ROWS_DEFAULT
 from otel_learning.store.lease import READ_SECONDS
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Unpack
 
     from otel_learning.observation import Observation
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
         ExecutionDetail,
         ExecutionRecord,
         FeedbackRecord,
+        FeedbackVisibility,
         Page,
     )
+    from otel_learning.store import evidence_rows
     from otel_learning.store.database import LearningDatabase
     from otel_learning.store.drain import DrainSettings
     from otel_learning.store.filters import Filters
@@ -123,6 +126,40 @@ class AsyncReader:
 
     async def attempts(self, execution_id: UUID | str) -> list[Attempt]:
         return await self._in_thread(lambda: self._reader().attempts(execution_id))
+
+    async def feedback(
+        self,
+        *,
+        target_id: str | None = None,
+        execution_id: UUID | str | None = None,
+        visibility: FeedbackVisibility = "private",
+        revoked: bool = False,
+        limit: int = ROWS_DEFAULT,
+    ) -> list[FeedbackRecord]:
+        return await self._in_thread(
+            lambda: self._reader().feedback(
+                target_id=target_id, execution_id=execution_id, visibility=visibility,
+                revoked=revoked, limit=limit,
+            )
+        )  # fmt: skip
+
+    async def evidence(
+        self,
+        by: Sequence[str],
+        as_of: datetime | None,
+        half_life_days: Callable[[list[evidence_rows.Row]], float | None],
+        source: str = "executions",
+    ) -> evidence_rows.EvidenceRows:
+        return await self._in_thread(
+            lambda: self._reader().evidence(by, as_of, half_life_days, source)
+        )
+
+    async def described(
+        self, by: Sequence[str], environment: str | None, as_of: datetime | None, limit: int
+    ) -> list[evidence_rows.Row]:
+        return await self._in_thread(
+            lambda: self._reader().described(by, environment, as_of, limit)
+        )
 
     async def observations(
         self, *, task_id: str | None = None, trace_ids: Sequence[str] = ()

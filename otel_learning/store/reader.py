@@ -19,6 +19,7 @@ from otel_learning.records import (
     ExecutionDetail,
     ExecutionRecord,
     FeedbackRecord,
+    FeedbackVisibility,
     Page,
 )
 from otel_learning.store import evidence_rows
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 _FETCH_ROWS: Final = 2000
 """Rows that are turned into Python values without a pause for other threads."""
 
+_SEEN: Final[dict[FeedbackVisibility, tuple[str, ...]]] = {
+    "private": ("private", "team", "public"), "team": ("team", "public"), "public": ("public",),
+}  # fmt: skip
+"""Who looks -> which feedback is shown."""
 _FEW: Final = 200
 """More rows than are expected under one id."""
 
@@ -163,6 +168,43 @@ class Reader(ABC):
         identity = checked_id(execution_id)
         with self._cursor() as con:
             return _attempts(con, identity)
+
+    def feedback(
+        self,
+        *,
+        target_id: str | None = None,
+        execution_id: UUID | str | None = None,
+        visibility: FeedbackVisibility = "private",
+        revoked: bool = False,
+        limit: int = ROWS_DEFAULT,
+    ) -> list[FeedbackRecord]:
+        """What was said, the newest first.
+
+        Args:
+            target_id: only what was said under this id.
+            execution_id: only what was resolved to this execution.
+            visibility: who looks: `private` sees all, `team` what is for the team or the public,
+                `public` only that.
+            revoked: also what was taken back.
+            limit: at most so many.
+
+        Raises:
+            InputError: an id is malformed, or the limit is no number of rows.
+        """
+        checked_limit(limit)
+        identity = None if execution_id is None else checked_id(execution_id)
+        with self._cursor() as con:
+            rows = _dicts(
+                con,
+                f"SELECT {', '.join(FeedbackRecord.model_fields)} FROM feedback WHERE "
+                "($target IS NULL OR target_id = $target) AND "
+                "($execution IS NULL OR execution_id = CAST($execution AS UUID)) AND "
+                "(visibility = ANY ($seen)) AND ($revoked OR NOT revoked) "
+                "ORDER BY coalesce(given_at, recorded_at) DESC, feedback_id LIMIT $most",
+                {"target": target_id, "execution": identity, "seen": list(_SEEN[visibility]),
+                 "revoked": revoked, "most": limit},
+            )  # fmt: skip
+        return [FeedbackRecord(**row) for row in rows]
 
     def observations(
         self, *, task_id: str | None = None, trace_ids: Sequence[str] = ()
@@ -307,7 +349,7 @@ def _answer(
 
 
 def _dicts(
-    con: duckdb.DuckDBPyConnection, query: str, params: Sequence[Any]
+    con: duckdb.DuckDBPyConnection, query: str, params: Sequence[Any] | dict[str, Any]
 ) -> list[dict[str, Any]]:
     names, rows = _answer(con, query, params)
     return [dict(zip(names, row, strict=True)) for row in rows]
