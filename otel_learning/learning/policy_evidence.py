@@ -13,6 +13,7 @@ from otel_learning.learning import policy, policy_gates
 from otel_learning.learning.drift import half_life_days
 from otel_learning.learning.evidence import environments
 from otel_learning.learning.policy import Bounds, Change, Context, Made, Shares
+from otel_learning.learning.policy_document import comparable, file_rules, in_force_of, when
 from otel_learning.learning.policy_gates import Gate, Judged
 from otel_learning.learning.policy_value import Chosen, Estimated, effect, value
 from otel_learning.policy_reader import FORMAT
@@ -99,7 +100,7 @@ def propose(
     if begin_us == rows[0].at_us:
         begin_us = rows[-1].at_us + 1  # all at one time: none is newer than the others
     teaching = [row for row in rows if row.at_us < begin_us and not row.frozen]
-    rules_in_force = _comparable(active, scope, environment)
+    rules_in_force = comparable(active, scope, environment)
     edges = policy.edges_of(teaching, scope, rules_in_force)
     source = policy_rows.training(scope, edges)
     boundary = datetime.fromtimestamp(begin_us / 1e6, UTC)
@@ -115,7 +116,7 @@ def propose(
             chosen.setdefault(context, Counter())[row.arm] += 1
     observed = {context: _shares(chosen.get(context), rows, context, scope, edges)
                 for context in sizes}  # fmt: skip
-    in_force = _in_force(rules_in_force, sizes, scope, edges)
+    in_force = in_force_of(rules_in_force, sizes, scope, edges)
     made = policy.make(
         evidence[environment], scope, edges, observed, dict(sizes), in_force,
         cost_weight=wanted.cost_weight, bounds=wanted.bounds,
@@ -167,7 +168,7 @@ def _judged(
         cost = effect(by_context["cost"].get(change.context, ()))
         before = max(change.before, key=lambda a: (change.before[a], a)) if change.before else None
         changes.append({
-            "context": policy.when(change.context, scope, made.edges),
+            "context": when(change.context, scope, made.edges),
             "from": before,
             "to": max(change.after, key=lambda a: (change.after[a], a)),
             **_told(success, change, made),
@@ -193,7 +194,7 @@ def _judged(
             "from": _time(rows[0].at_us),
             "to": _time(rows[-1].at_us),
         },
-        "rules": policy.file_rules(made, scope, sizes),
+        "rules": file_rules(made, scope, sizes),
     }
     return Proposal(
         document, changes, found, effect(c for _, _, c in told["success"]), judged.effect,
@@ -204,7 +205,7 @@ def _judged(
         ),
         made.reasons,
         [
-            {"when": policy.when(context, scope, made.edges), "expected": dict(expected)}
+            {"when": when(context, scope, made.edges), "expected": dict(expected)}
             for context, expected in made.expected.items()
         ],
     )  # fmt: skip
@@ -283,53 +284,6 @@ def _promises(success: Estimated, cost: Estimated) -> list[dict[str, Any]]:
     if cost.value is not None and cost.high is not None and cost.high > 0:
         found.append({"what": "cost", "expected": cost.value, "limit": cost.high})
     return found
-
-
-def _comparable(
-    active: Mapping[str, Any] | None, scope: Scope, environment: str | None
-) -> list[Mapping[str, Any]]:
-    """The rules in force, where they are about the same decision in the same contexts."""
-    if (
-        active is None
-        or active["decision"] != scope.decision
-        or list(active.get("context", ())) != list(scope.context)
-        or active.get("environment") != environment
-    ):
-        return []
-    return list(active["rules"])
-
-
-def _in_force(
-    rules: Sequence[Mapping[str, Any]], sizes: Mapping[Context, int], scope: Scope,
-    edges: Sequence[float],
-) -> dict[Context, Shares]:  # fmt: skip
-    found: dict[Context, Shares] = {}
-    for context in sizes:
-        for rule in rules:
-            if _fits(rule["when"], policy.when(context, scope, edges)):
-                found[context] = dict(rule["propensities"])
-                break
-    if scope.number is None:
-        # A context without recent executions keeps its rule.
-        for rule in rules:
-            values = tuple(rule["when"].get(name) for name in scope.context)
-            found.setdefault(values, dict(rule["propensities"]))
-    return found
-
-
-def _fits(rule: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
-    for name, wanted in rule.items():
-        have = context.get(name)
-        if isinstance(wanted, list):
-            if not isinstance(have, list):
-                return False
-            if (wanted[0] is not None and (have[0] is None or have[0] < wanted[0])) or (
-                wanted[1] is not None and (have[1] is None or have[1] > wanted[1])
-            ):
-                return False
-        elif have != wanted:
-            return False
-    return True
 
 
 def _shares(
