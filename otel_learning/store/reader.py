@@ -160,7 +160,9 @@ class Reader(ABC):
             return ExecutionDetail(
                 execution=found[0],
                 attempts=_attempts_within(con, found[0]),
-                feedback=_feedback(con, str(found[0].execution_id)),
+                feedback=_feedback(con, str(found[0].execution_id))
+                if found[0].feedback_count
+                else [],
             )
 
     def attempts(self, execution_id: UUID | str) -> list[Attempt]:
