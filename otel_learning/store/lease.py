@@ -38,6 +38,8 @@ READ_SECONDS: Final = 30.0
 OWN_THREAD: Final = "another thread of this process"
 TORN_BLOCKS: Final = 4
 """Mended at most while a store is opened: one write is under way when a process is killed."""
+_QUIET: Final = "SET enable_progress_bar = false"
+"""DuckDB prints a bar for a query of seconds in an interactive interpreter, which is not ours."""
 _FORK_WAIT_SECONDS: Final = 10.0
 _HOLDER: Final = re.compile(r"Conflicting lock is held in (.{1,200}?\(PID \d+\))")
 _LOCKED: Final = re.compile(r"Could not set lock on file|Conflicting lock|different configuration")
@@ -189,6 +191,7 @@ def connection(
         )
         # One thread each: a burst's statements are too small to share, and a guest is modest.
         con.execute("SET threads = 1")
+        con.execute(_QUIET)
         con.execute("SET TimeZone = 'UTC'")
         if not read_only:
             _own_wal(path)
@@ -244,6 +247,7 @@ def attached(path: Path, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConn
 
     with _mending(path), contextlib.ExitStack() as stack:
         con = _connect(path, time.monotonic() + timeout_seconds, attach, stack)
+        con.execute(_QUIET)
         con.execute("SET TimeZone = 'UTC'")
         yield con
 
@@ -346,6 +350,7 @@ def create(path: Path, build: object) -> None:
     try:
         with _counted_open(), contextlib.closing(duckdb.connect()) as con:
             con.execute("SET threads = 1")
+            con.execute(_QUIET)
             con.execute(
                 f"ATTACH {quoted(draft)} AS draft (STORAGE_VERSION '{STORAGE_VERSION}', "
                 f"BLOCK_SIZE {BLOCK_BYTES})"

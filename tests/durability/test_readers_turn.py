@@ -98,3 +98,26 @@ def test_a_backlog_is_stored_in_many_holds(tmp_path: Path, monkeypatch: pytest.M
     reader.stdout.close()
     assert reader.wait() == 0
     assert len(seen) == holds and seen == sorted(seen) and seen[0] < 2000 and seen[-1] == 2000
+
+
+def test_nothing_is_drawn_in_an_interactive_interpreter(tmp_path: Path) -> None:
+    """DuckDB draws a bar there by default (rule R3: never prints)."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from otel_learning import LearningDatabase\n"
+        "from otel_learning.store import lease\n"
+        "path = Path(sys.argv[1])\n"
+        "LearningDatabase(path)\n"
+        "bar = \"SELECT current_setting('enable_progress_bar')\"\n"
+        "with lease.exclusive(path, 9), lease.connection(path, 9) as con:\n"
+        "    assert con.execute(bar).fetchall() == [(False,)]\n"
+        "    assert con.cursor().execute(bar).fetchall() == [(False,)]\n"
+        "with lease.exclusive(path, 9), lease.attached(path, 9) as con:\n"
+        "    assert con.execute(bar).fetchall() == [(False,)]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "learning.duckdb")], check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
