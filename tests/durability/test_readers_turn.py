@@ -66,6 +66,7 @@ def test_clocks_that_jump_hold_nobody_up(tmp_path: Path) -> None:
 def test_a_backlog_is_stored_in_many_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One call stores all of it, and somebody who reads meanwhile sees it grow."""
     monkeypatch.setattr(drain, "HOLD_SECONDS", 0.0)
+    monkeypatch.setattr(drain, "TRANSACTION_LEAST", 500)
     monkeypatch.setattr(drain, "TRANSACTION_OBSERVATIONS", 500)
     path = tmp_path / "learning.duckdb"
     feeder = LearningSpanExporter(path=path, drain="off")
