@@ -38,7 +38,7 @@ TRANSACTION_OBSERVATIONS: Final = 5_000
 TRANSACTION_SECONDS: Final = 0.3
 """And fewer where the machine is busy, so that a transaction takes about so long."""
 TRANSACTION_LEAST: Final = 2_000
-HOLD_SECONDS: Final = 0.45
+HOLD_SECONDS: Final = 0.4
 """After that long no further transaction is begun before others could read (rule R6)."""
 PUT_OFF_SECONDS: Final = 10.0
 """How long rolling up and housekeeping are put off at most where much comes in."""
@@ -196,7 +196,9 @@ class Drainer:
             self.spool.mark_drained()
 
     def _drain_all(self, con: duckdb.DuckDBPyConnection, report: DrainReport) -> None:
-        until = time.monotonic() + HOLD_SECONDS
+        # What has been put off long enough takes the place of all transactions but the first.
+        overdue = time.monotonic() - self._tended > PUT_OFF_SECONDS
+        until = time.monotonic() + (0.0 if overdue else HOLD_SECONDS)
         self._breathe.begin()
         waiting = self.spool.list()
         report.unknown_format = sum(1 for s in waiting if s.format > segments.FORMAT)
@@ -214,7 +216,7 @@ class Drainer:
             if time.monotonic() >= until:
                 break
         report.waiting = len(waiting)
-        if time.monotonic() < until or time.monotonic() - self._tended > PUT_OFF_SECONDS:
+        if overdue or time.monotonic() < until:
             self._tended = time.monotonic()
             self._tend(con, report)
         else:
