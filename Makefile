@@ -1,11 +1,12 @@
-# Developer commands. `make demo` and `make test` need Python 3.11 or newer with pip, and nothing
-# else: they make an environment in .venv first.
+# Developer commands. `make demo` needs Python 3.11 or newer with pip, and makes an environment in
+# .venv first. `make test` needs node with npm too, for what other languages send.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORCHESTRATORS := .venv-orchestrators
+SENDERS := tests/server/node/node_modules
 EXECUTIONS ?= 1000000
 SPANS ?= 2000000
 
@@ -20,7 +21,7 @@ install: $(READY)  ## Make the environment in .venv
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto,learn]" --group dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto,serve]" --group dev
 	@touch $(READY)
 
 # Released orchestrators, unmodified; tests/orchestrators runs them.
@@ -29,10 +30,16 @@ $(ORCHESTRATORS)/.ready: pyproject.toml tests/orchestrators/requirements.txt
 	$(ORCHESTRATORS)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/orchestrators/requirements.txt
 	@touch $@
 
+# The Node SDK, which sends to the server in tests/server.
+$(SENDERS)/.ready: tests/server/node/package-lock.json
+	@command -v npm >/dev/null || { echo "make test needs node 18 or newer, with npm" >&2; exit 1; }
+	npm ci --prefix tests/server/node --silent --no-audit --no-fund
+	@touch $@
+
 demo: $(READY)  ## Run the offline demo and show what it learned
 	@$(VENV)/bin/otel-learning demo
 
-test: $(READY) $(ORCHESTRATORS)/.ready  ## Run every test, those of docs, examples and import contracts too
+test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready  ## Run every test, those of docs, examples and import contracts too
 	$(RUN) -m pytest
 
 quick: $(READY)  ## Run the tests that are fast
@@ -70,4 +77,4 @@ docs-check: $(READY)  ## Say which generated page is out of date
 check: lint types contracts docs-check test  ## Everything that has to hold before a merge
 
 clean:  ## Remove the environment and what tools left behind
-	rm -rf $(VENV) .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* $(SENDERS) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
