@@ -14,6 +14,7 @@ from otel_learning.cli import (
     capture,
     erasing,
     experiment,
+    exporting,
     feedback,
     insights,
     knowledge,
@@ -42,6 +43,7 @@ capture.register(app)
 store.register(app)
 upkeep.register(app)
 erasing.register(app)
+exporting.register(app)
 migrate.register(app)
 learn.register(app)
 calibration.register(app)
