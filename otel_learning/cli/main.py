@@ -19,6 +19,7 @@ from otel_learning.cli import (
     insights,
     knowledge,
     learn,
+    mcp,
     migrate,
     policy,
     quality,
@@ -54,8 +55,9 @@ policy.register(app)
 knowledge.register(app)
 solving.register(app)
 insights.register(app)
+mcp.register(app)
 
-_EXTRAS = {"numpy": "learn", "scipy": "learn"}
+_EXTRAS = {"numpy": "learn", "scipy": "learn", "anyio": "mcp", "mcp": "mcp", "mcp_types": "mcp"}
 """Packages that some commands need, and the extra that brings each."""
 
 # Typer brings its own copy of click since 0.20 and used the package before; this is either's.
