@@ -21,7 +21,7 @@ install: $(READY)  ## Make the environment in .venv
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto,serve]" --group dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto,mcp,serve]" --group dev
 	@touch $(READY)
 
 # Released orchestrators, unmodified; tests/orchestrators runs them.

@@ -14,10 +14,12 @@ from otel_learning.cli import (
     capture,
     erasing,
     experiment,
+    exporting,
     feedback,
     insights,
     knowledge,
     learn,
+    mcp,
     migrate,
     policy,
     quality,
@@ -43,6 +45,7 @@ capture.register(app)
 store.register(app)
 upkeep.register(app)
 erasing.register(app)
+exporting.register(app)
 migrate.register(app)
 learn.register(app)
 calibration.register(app)
@@ -53,10 +56,11 @@ policy.register(app)
 knowledge.register(app)
 solving.register(app)
 insights.register(app)
+mcp.register(app)
 serve.register(app)
 
 _EXTRAS = {
-    "numpy": "learn", "scipy": "learn",
+    "numpy": "learn", "scipy": "learn", "anyio": "mcp", "mcp": "mcp", "mcp_types": "mcp",
     **dict.fromkeys(("fastapi", "google.rpc", "grpc", "h11", "prometheus_client", "starlette",
                      "uvicorn"), "serve"),
 }  # fmt: skip
