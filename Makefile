@@ -6,11 +6,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORCHESTRATORS := .venv-orchestrators
+BROWSER := $(VENV)/.browser
 EXECUTIONS ?= 1000000
 SPANS ?= 2000000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick matrix bench-large soak lint format types contracts docs docs-check check clean
+.PHONY: help install browser demo test quick matrix bench-large soak lint format types contracts docs docs-check check clean
 
 help:  ## Show these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ install: $(READY)  ## Make the environment in .venv
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto,learn]" --group dev
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[auto,serve]" --group dev
 	@touch $(READY)
 
 # Released orchestrators, unmodified; tests/orchestrators runs them.
@@ -29,13 +30,27 @@ $(ORCHESTRATORS)/.ready: pyproject.toml tests/orchestrators/requirements.txt
 	$(ORCHESTRATORS)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/orchestrators/requirements.txt
 	@touch $@
 
+# A Chromium that the dashboard's pages are tested with: one that is there, else the system's
+# package, else the one that playwright downloads. CHROMIUM names another.
+$(BROWSER): $(READY)
+	@for name in $(CHROMIUM) chromium chromium-browser google-chrome; do \
+	  command -v "$$name" >/dev/null && exec touch $@; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+	    --no-install-recommends chromium >/dev/null && exec touch $@; \
+	fi; \
+	$(RUN) -m playwright install --only-shell chromium && touch $@
+
 demo: $(READY)  ## Run the offline demo and show what it learned
 	@$(VENV)/bin/otel-learning demo
 
-test: $(READY) $(ORCHESTRATORS)/.ready  ## Run every test, those of docs, examples and import contracts too
+browser: $(BROWSER)  ## Find, or install, the browser that pages are tested with
+
+test: $(READY) $(ORCHESTRATORS)/.ready $(BROWSER)  ## Run every test, those of docs, examples and import contracts too
 	$(RUN) -m pytest
 
-quick: $(READY)  ## Run the tests that are fast
+quick: $(READY) $(BROWSER)  ## Run the tests that are fast
 	$(RUN) -m pytest -m "not slow" -x
 
 matrix: $(READY)  ## Run contract and durability tests under other releases of Python, DuckDB, the SDK

@@ -21,6 +21,7 @@ from otel_learning.cli import (
     migrate,
     policy,
     quality,
+    report,
     solving,
     store,
     upkeep,
@@ -52,8 +53,13 @@ policy.register(app)
 knowledge.register(app)
 solving.register(app)
 insights.register(app)
+report.register(app)
 
-_EXTRAS = {"numpy": "learn", "scipy": "learn"}
+_EXTRAS = {
+    "numpy": "learn", "scipy": "learn",
+    "altair": "serve", "jinja2": "serve", "markupsafe": "serve", "starlette": "serve",
+    "vl_convert": "serve",
+}  # fmt: skip
 """Packages that some commands need, and the extra that brings each."""
 
 # Typer brings its own copy of click since 0.20 and used the package before; this is either's.

@@ -1,0 +1,1 @@
+"""One process that receives telemetry, gives advice and shows what was learned."""
