@@ -7,11 +7,12 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORCHESTRATORS := .venv-orchestrators
 SENDERS := tests/server/node/node_modules
+BROWSER := $(VENV)/.browser
 EXECUTIONS ?= 1000000
 SPANS ?= 2000000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick matrix bench-large soak lint format types contracts docs docs-check check clean
+.PHONY: help install browser demo test quick matrix bench-large soak lint format types contracts docs docs-check check clean
 
 help:  ## Show these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,13 +37,27 @@ $(SENDERS)/.ready: tests/server/node/package-lock.json
 	npm ci --prefix tests/server/node --silent --no-audit --no-fund
 	@touch $@
 
+# A Chromium that the dashboard's pages are tested with: one that is there, else the system's
+# package, else the one that playwright downloads. CHROMIUM names another.
+$(BROWSER): $(READY)
+	@for name in $(CHROMIUM) chromium chromium-browser google-chrome; do \
+	  command -v "$$name" >/dev/null && exec touch $@; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+	    --no-install-recommends chromium >/dev/null && exec touch $@; \
+	fi; \
+	$(RUN) -m playwright install --only-shell chromium && touch $@
+
 demo: $(READY)  ## Run the offline demo and show what it learned
 	@$(VENV)/bin/otel-learning demo
 
-test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready  ## Run every test, those of docs, examples and import contracts too
+browser: $(BROWSER)  ## Find, or install, the browser that pages are tested with
+
+test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready $(BROWSER)  ## Run every test, those of docs, examples and import contracts too
 	$(RUN) -m pytest
 
-quick: $(READY)  ## Run the tests that are fast
+quick: $(READY) $(BROWSER)  ## Run the tests that are fast
 	$(RUN) -m pytest -m "not slow" -x
 
 matrix: $(READY)  ## Run contract and durability tests under other releases of Python, DuckDB, the SDK

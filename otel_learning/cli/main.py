@@ -23,6 +23,7 @@ from otel_learning.cli import (
     migrate,
     policy,
     quality,
+    report,
     serve,
     solving,
     store,
@@ -57,12 +58,13 @@ knowledge.register(app)
 solving.register(app)
 insights.register(app)
 mcp.register(app)
+report.register(app)
 serve.register(app)
 
 _EXTRAS = {
     "numpy": "learn", "scipy": "learn", "anyio": "mcp", "mcp": "mcp", "mcp_types": "mcp",
     **dict.fromkeys(("fastapi", "google.rpc", "grpc", "h11", "prometheus_client", "starlette",
-                     "uvicorn"), "serve"),
+                     "uvicorn", "altair", "jinja2", "markupsafe", "vl_convert"), "serve"),
 }  # fmt: skip
 """Packages that some commands need, and the extra that brings each."""
 

@@ -290,3 +290,15 @@ class AsyncSnapshot(AsyncReader):
         wait([self._entered])
         if not self._entered.cancelled() and self._entered.exception() is None:
             self._entered.result()[0].__exit__(None, None, None)
+
+
+async def in_thread(database: AsyncLearningDatabase, work: Callable[[LearningDatabase], T]) -> T:
+    """Runs what asks a store many things in one of the threads that its calls run in.
+
+    For code that is written once for programs with and without an event loop.
+
+    Args:
+        database: whose store and threads.
+        work: given the same store as a `LearningDatabase`; what it returns or raises comes back.
+    """
+    return await database._in_thread(lambda: work(database._reader()))
