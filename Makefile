@@ -6,11 +6,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORCHESTRATORS := .venv-orchestrators
+LAKE := .venv-lake
 EXECUTIONS ?= 1000000
 SPANS ?= 2000000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick matrix bench-large soak lint format types contracts docs docs-check check clean
+.PHONY: help install demo test lake-test quick matrix bench-large soak lint format types contracts docs docs-check check clean
 
 help:  ## Show these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +30,25 @@ $(ORCHESTRATORS)/.ready: pyproject.toml tests/orchestrators/requirements.txt
 	$(ORCHESTRATORS)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/orchestrators/requirements.txt
 	@touch $@
 
+# DuckDB 1.5.5 with the extensions of the extra `lake`, and PostgreSQL; tests/lake runs there.
+$(LAKE)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(LAKE)
+	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[lake,learn]" --group lake
+	@touch $@
+
+$(LAKE)/.postgres: $(LAKE)/.ready tests/lake/install_postgres.sh
+	sh tests/lake/install_postgres.sh
+	@touch $@
+
 demo: $(READY)  ## Run the offline demo and show what it learned
 	@$(VENV)/bin/otel-learning demo
 
-test: $(READY) $(ORCHESTRATORS)/.ready  ## Run every test, those of docs, examples and import contracts too
+test: $(READY) $(ORCHESTRATORS)/.ready lake-test  ## Run every test, those of docs, examples and import contracts too
 	$(RUN) -m pytest
+
+lake-test: $(LAKE)/.ready $(LAKE)/.postgres  ## Run the tests of the lake, in an environment of its own
+	LAKE_TESTS=1 $(LAKE)/bin/python -m pytest tests/lake
 
 quick: $(READY)  ## Run the tests that are fast
 	$(RUN) -m pytest -m "not slow" -x

@@ -20,6 +20,7 @@ from otel_learning.cli import (
     learn,
     migrate,
     policy,
+    publishing,
     quality,
     solving,
     store,
@@ -52,6 +53,7 @@ policy.register(app)
 knowledge.register(app)
 solving.register(app)
 insights.register(app)
+publishing.register(app)
 
 _EXTRAS = {"numpy": "learn", "scipy": "learn"}
 """Packages that some commands need, and the extra that brings each."""
