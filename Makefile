@@ -8,11 +8,12 @@ READY := $(VENV)/.ready
 ORCHESTRATORS := .venv-orchestrators
 SENDERS := tests/server/node/node_modules
 BROWSER := $(VENV)/.browser
+LAKE := .venv-lake
 EXECUTIONS ?= 1000000
 SPANS ?= 2000000
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test quick matrix bench-large soak lint format types contracts docs docs-check check clean
+.PHONY: help install browser demo test lake-test quick matrix bench-large soak lint format types contracts docs docs-check check clean
 
 help:  ## Show these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,13 +50,27 @@ $(BROWSER): $(READY)
 	fi; \
 	$(RUN) -m playwright install --only-shell chromium && touch $@
 
+# DuckDB 1.5.5 with the extensions of the extra `lake`, and PostgreSQL; tests/lake runs there.
+$(LAKE)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(LAKE)
+	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[lake,learn]" --group lake
+	@touch $@
+
+$(LAKE)/.postgres: $(LAKE)/.ready tests/lake/install_postgres.sh
+	sh tests/lake/install_postgres.sh
+	@touch $@
+
 demo: $(READY)  ## Run the offline demo and show what it learned
 	@$(VENV)/bin/otel-learning demo
 
 browser: $(BROWSER)  ## Find, or install, the browser that pages are tested with
 
-test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready $(BROWSER)  ## Run every test, those of docs, examples and import contracts too
+test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready $(BROWSER) lake-test  ## Run every test, those of docs, examples and import contracts too
 	$(RUN) -m pytest
+
+lake-test: $(LAKE)/.ready $(LAKE)/.postgres  ## Run the tests of the lake, in an environment of its own
+	LAKE_TESTS=1 $(LAKE)/bin/python -m pytest tests/lake
 
 quick: $(READY) $(BROWSER)  ## Run the tests that are fast
 	$(RUN) -m pytest -m "not slow" -x

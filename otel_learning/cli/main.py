@@ -22,6 +22,7 @@ from otel_learning.cli import (
     mcp,
     migrate,
     policy,
+    publishing,
     quality,
     report,
     serve,
@@ -58,6 +59,7 @@ knowledge.register(app)
 solving.register(app)
 insights.register(app)
 mcp.register(app)
+publishing.register(app)
 report.register(app)
 serve.register(app)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from otel_learning.errors import StoreError
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, forgotten, lease, rollups, schema, segments
+from otel_learning.store import ancestry, forgotten, lease, outbox, rollups, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
 from otel_learning.store.breath import DRAIN_BREATH_SECONDS, DRAIN_WAIT_SECONDS, Breather
 from otel_learning.store.failpoints import failpoint
@@ -376,6 +376,10 @@ class Drainer:
                 "SELECT DISTINCT day FROM settled_executions WHERE execution_id IN (FROM due)"
             ).fetchall()
             rollups.mark_days(con, [day for (day,) in days])
+            outbox.note(
+                con, "execution", "SELECT execution_id AS id, day FROM settled_executions "
+                "WHERE execution_id IN (FROM due)",
+            )  # fmt: skip
             con.execute("DROP TABLE due")
             failpoint("settle: before commit")
             con.execute("COMMIT")
