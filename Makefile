@@ -9,11 +9,12 @@ ORCHESTRATORS := .venv-orchestrators
 SENDERS := tests/server/node/node_modules
 BROWSER := $(VENV)/.browser
 LAKE := .venv-lake
+MINILM := .venv-minilm
 EXECUTIONS ?= 1000000
 SPANS ?= 2000000
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test lake-test quick matrix bench-large soak lint format types contracts docs docs-check check clean
+.PHONY: help install browser demo test lake-test minilm-test quick matrix bench-large soak lint format types contracts docs docs-check check clean
 
 help:  ## Show these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +55,15 @@ $(BROWSER): $(READY)
 $(LAKE)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(LAKE)
 	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[lake,learn]" --group lake
+	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[lake,learn]" --group few
+	@touch $@
+
+# MiniLM and what runs it: too large to be everybody's.
+$(MINILM)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(MINILM)
+	$(MINILM)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(MINILM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(MINILM)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[learn,minilm]" --group few
 	@touch $@
 
 $(LAKE)/.postgres: $(LAKE)/.ready tests/lake/install_postgres.sh
@@ -66,11 +75,14 @@ demo: $(READY)  ## Run the offline demo and show what it learned
 
 browser: $(BROWSER)  ## Find, or install, the browser that pages are tested with
 
-test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready $(BROWSER) lake-test  ## Run every test, those of docs, examples and import contracts too
+test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready $(BROWSER) lake-test minilm-test  ## Run every test, those of docs, examples and import contracts too
 	$(RUN) -m pytest
 
 lake-test: $(LAKE)/.ready $(LAKE)/.postgres  ## Run the tests of the lake, in an environment of its own
 	LAKE_TESTS=1 $(LAKE)/bin/python -m pytest tests/lake
+
+minilm-test: $(MINILM)/.ready  ## Run the tests with a real embedding model, in an environment of its own
+	$(MINILM)/bin/python -m pytest tests/knowledge/test_embed.py -k minilm
 
 quick: $(READY) $(BROWSER)  ## Run the tests that are fast
 	$(RUN) -m pytest -m "not slow" -x
