@@ -23,7 +23,7 @@ from otel_learning.errors import (
     StoreLockedError,
 )
 from otel_learning.knowledge.async_database import AsyncLearningDatabase
-from otel_learning.server import api, health, otlp, steering
+from otel_learning.server import api, dashboard, health, otlp, steering
 from otel_learning.server.access import Access, Guard, problem
 from otel_learning.server.metrics import Metrics
 from otel_learning.server.receiver import Receiver
@@ -72,22 +72,11 @@ def create_app(
     app.state.read_seconds = READ_SECONDS
     for part in PARTS:
         app.include_router(part.router)
-    app.router.routes.extend(_pages())
+    app.router.routes.extend(dashboard.routes())
     app.add_middleware(Guard, access=app.state.access, metrics=app.state.metrics)
     for error, handler in _HANDLERS.items():
         app.add_exception_handler(error, handler)
     return app
-
-
-def _pages() -> list[Any]:
-    """The dashboard's routes, where it is part of the installation."""
-    try:
-        from otel_learning.server import dashboard  # type: ignore[attr-defined]
-    except ImportError as error:
-        if error.name not in (None, "otel_learning.server", "otel_learning.server.dashboard"):
-            logger.warning("otel_learning: there is no dashboard: %s is not installed", error.name)
-        return []
-    return list(dashboard.routes())
 
 
 @asynccontextmanager
