@@ -43,9 +43,9 @@ def main(arguments: Sequence[str]) -> int:
 def pages() -> dict[str, str]:
     """File name -> content of every generated page."""
     makers: dict[str, Callable[[], str]] = {
-        "reference/cli.md": cli, "reference/schema.md": schema,
-        "reference/settings.md": settings, "reference/attributes.md": attributes,
-        "grafana/otel-learning.json": dashboard,
+        "reference/cli.md": cli, "reference/http-api.md": http_api,
+        "reference/schema.md": schema, "reference/settings.md": settings,
+        "reference/attributes.md": attributes, "grafana/otel-learning.json": dashboard,
     }  # fmt: skip
     return {name: make().rstrip() + "\n" for name, make in makers.items()}
 
@@ -92,6 +92,15 @@ def _commands(group: Any, above: str = "") -> Iterable[tuple[str, Any]]:
 def _spelling(option: Any) -> str:
     names = "` / `".join([*option.opts, *option.secondary_opts])
     return names if option.is_flag else f"{names} {option.metavar or 'VALUE'}"
+
+
+# -------------------------------------------------------------------------------- HTTP API
+
+
+def http_api() -> str:
+    from http_api import page  # beside this file
+
+    return page(NOTE)
 
 
 # ---------------------------------------------------------------------------------- schema

@@ -22,7 +22,10 @@ from otel_learning.cli import (
     mcp,
     migrate,
     policy,
+    publishing,
     quality,
+    report,
+    serve,
     solving,
     store,
     upkeep,
@@ -56,8 +59,15 @@ knowledge.register(app)
 solving.register(app)
 insights.register(app)
 mcp.register(app)
+publishing.register(app)
+report.register(app)
+serve.register(app)
 
-_EXTRAS = {"numpy": "learn", "scipy": "learn", "anyio": "mcp", "mcp": "mcp", "mcp_types": "mcp"}
+_EXTRAS = {
+    "numpy": "learn", "scipy": "learn", "anyio": "mcp", "mcp": "mcp", "mcp_types": "mcp",
+    **dict.fromkeys(("fastapi", "google.rpc", "grpc", "h11", "prometheus_client", "starlette",
+                     "uvicorn", "altair", "jinja2", "markupsafe", "vl_convert"), "serve"),
+}  # fmt: skip
 """Packages that some commands need, and the extra that brings each."""
 
 # Typer brings its own copy of click since 0.20 and used the package before; this is either's.

@@ -9,6 +9,7 @@ from uuid import UUID
 from otel_learning.errors import InputError
 from otel_learning.records import FeedbackRecord, FeedbackTarget
 from otel_learning.store.database import LearningDatabase
+from otel_learning.store.feedback_ids import target_of
 
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
 _SPAN: Final = re.compile(r"[0-9a-f]{16}")
@@ -22,12 +23,7 @@ def new(database: LearningDatabase, target: str, kind: FeedbackTarget | None) ->
         InputError: a span that the store does not know stands without its trace.
     """
     kind = kind or guess_kind(database, target)
-    found = target
-    if kind in ("trace_id", "execution_id"):
-        found = target.lower() if kind == "execution_id" else target.replace("-", "").lower()
-    elif kind == "span_id":
-        found = _with_trace(database, target.lower())
-    return FeedbackRecord(target_kind=kind, target_id=found)
+    return FeedbackRecord(target_kind=kind, target_id=target_of(database, kind, target))
 
 
 def guess_kind(database: LearningDatabase, target: str) -> FeedbackTarget:
@@ -94,18 +90,6 @@ def resolved_to(database: LearningDatabase, feedback_id: UUID) -> UUID | None:
         "SELECT execution_id FROM feedback WHERE feedback_id = ?", [str(feedback_id)]
     )
     return rows[0][0] if rows else None
-
-
-def _with_trace(database: LearningDatabase, span: str) -> str:
-    if ":" in span:
-        return span
-    rows = database.sql("SELECT trace_id FROM attempts WHERE span_id = ? LIMIT 1", [span])
-    if not rows:
-        raise InputError(
-            f"the span {span!r} is not one of a model call, so its trace is needed",
-            "name it as TRACE_ID:SPAN_ID",
-        )
-    return f"{rows[0][0]}:{span}"
 
 
 def _is_uuid(value: str) -> bool:

@@ -1,0 +1,28 @@
+"""The dashboard: pages that answer questions about a store, rendered on the server.
+
+`routes()` are the pages of a server; `report()` is the same as one file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+__all__ = ["routes"]
+
+
+def routes() -> list[BaseRoute]:
+    """All pages, from `/` on, and what they need below `/static`.
+
+    The application they are put into has an `AsyncLearningDatabase` as `state.database`.
+
+    Raises:
+        ModuleNotFoundError: the extra `serve` is not installed.
+    """
+    from otel_learning.server.dashboard.site import routes as made
+    from otel_learning.server.dashboard.svg import warm
+
+    warm()
+    return made()

@@ -1,0 +1,1 @@
+"""The pages, one module each: a database and what was asked for in, a `Page` out."""
