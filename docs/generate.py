@@ -43,6 +43,7 @@ def pages() -> dict[str, str]:
     """File name -> content of every generated page."""
     makers: dict[str, Callable[[], str]] = {
         "cli.md": cli, "schema.md": schema, "settings.md": settings, "attributes.md": attributes,
+        "http-api.md": http_api,
     }  # fmt: skip
     return {name: make().rstrip() + "\n" for name, make in makers.items()}
 
@@ -89,6 +90,15 @@ def _commands(group: Any, above: str = "") -> Iterable[tuple[str, Any]]:
 def _spelling(option: Any) -> str:
     names = "` / `".join([*option.opts, *option.secondary_opts])
     return names if option.is_flag else f"{names} {option.metavar or 'VALUE'}"
+
+
+# -------------------------------------------------------------------------------- HTTP API
+
+
+def http_api() -> str:
+    from http_api import page  # beside this file
+
+    return page(NOTE)
 
 
 # ---------------------------------------------------------------------------------- schema

@@ -9,6 +9,7 @@ OtelLearningError
 └─ StoreError
    ├─ StoreMissingError
    ├─ StoreLockedError
+   ├─ SpoolFullError
    ├─ SchemaVersionError
    └─ SchemaUpgradeError
 
@@ -70,6 +71,10 @@ class StoreLockedError(StoreError):
             f"the store {path} is locked{by}",
             "close that program's connection, or try again: nothing is lost meanwhile",
         )
+
+
+class SpoolFullError(StoreError):
+    """More waits to be stored than `SPOOL_LIMIT` allows; what was given was not taken."""
 
 
 class SchemaVersionError(StoreError):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX: Final = "OTEL_EXPORTER_LEARNING_"
@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         default="observe",
         description="What is done unasked. `observe`: nothing. `advise`: proposals are written "
         "down. `act`: the policy file is written, and rolled back.",
+    )
+    token: SecretStr | None = Field(
+        default=None,
+        description="What requests to `otel-learning serve` have to carry. Without one it is "
+        "reached from its own machine alone.",
     )
 
     @field_validator("path", "profile")

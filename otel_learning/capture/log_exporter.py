@@ -48,7 +48,7 @@ class LearningLogExporter(LogRecordExporter):
             return LogRecordExportResult.FAILURE
         started = time.perf_counter()
         try:
-            kept = pipeline.record(_observe(pipeline, batch))
+            kept = pipeline.record(observe_logs(pipeline, batch))
         except Exception as error:  # the application must not notice
             pipeline.count_loss("log batch that could not be exported", size_of(batch), error)
             kept = False
@@ -77,7 +77,13 @@ class LearningLogExporter(LogRecordExporter):
                 logger.exception("otel_learning: shutdown failed; what waits stays in the spool")
 
 
-def _observe(pipeline: Pipeline, batch: Sequence[ReadableLogRecord]) -> list[Observation]:
+def observe_logs(
+    pipeline: Pipeline, batch: Sequence[ReadableLogRecord], refused: list[str] | None = None
+) -> list[Observation]:
+    """The observations of log records; one that cannot be mapped is counted and left out.
+
+    `refused`, where given, is told why, once for each.
+    """
     observations = []
     for readable in batch:
         record = readable.log_record
@@ -98,6 +104,8 @@ def _observe(pipeline: Pipeline, batch: Sequence[ReadableLogRecord]) -> list[Obs
             )
         except Exception as error:  # whatever a record holds, the others must get through
             pipeline.count_loss("log event that could not be mapped", 1, error)
+            if refused is not None:
+                refused.append(f"a log record could not be mapped: {type(error).__name__}")
             continue
         if observation is not None:
             observations.append(observation)

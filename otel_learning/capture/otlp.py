@@ -47,7 +47,7 @@ def spans_from_json(document: Any) -> list[ReadableSpan]:
     Raises:
         InputError: it is not what OTLP writes; what is wrong is in the message.
     """
-    return spans_from_proto(_parse(document, _SPAN_LISTS, ExportTraceServiceRequest()))
+    return spans_from_proto(trace_request(document))
 
 
 def logs_from_json(document: Any) -> list[ReadableLogRecord]:
@@ -56,7 +56,21 @@ def logs_from_json(document: Any) -> list[ReadableLogRecord]:
     Raises:
         InputError: it is not what OTLP writes; what is wrong is in the message.
     """
-    return logs_from_proto(_parse(document, _LOG_LISTS, ExportLogsServiceRequest()))
+    return logs_from_proto(log_request(document))
+
+
+def trace_request(document: Any) -> ExportTraceServiceRequest:
+    """The message that an OTLP JSON object stands for. Raises InputError."""
+    request = ExportTraceServiceRequest()
+    _parse(document, _SPAN_LISTS, request)
+    return request
+
+
+def log_request(document: Any) -> ExportLogsServiceRequest:
+    """The message that an OTLP JSON object stands for. Raises InputError."""
+    request = ExportLogsServiceRequest()
+    _parse(document, _LOG_LISTS, request)
+    return request
 
 
 def is_otlp(document: Any) -> bool:
@@ -65,18 +79,30 @@ def is_otlp(document: Any) -> bool:
     return isinstance(document, dict) and any(name in document for name in lists)
 
 
-def spans_from_proto(request: ExportTraceServiceRequest) -> list[ReadableSpan]:
+def spans_from_proto(
+    request: ExportTraceServiceRequest, refused: list[str] | None = None
+) -> list[ReadableSpan]:
     """The spans of an export request, or of a TracesData, which has the same field.
 
+    Args:
+        request: the message.
+        refused: where given, it is told why for each span without valid ids; the others stand.
+
     Raises:
-        InputError: a span has no valid ids.
+        InputError: a span has no valid ids, and there is no `refused`.
     """
     spans = []
     for of_resource in request.resource_spans:
         resource = _resource(of_resource)
         for of_scope in of_resource.scope_spans:
             scope = _scope(of_scope)
-            spans += [_span(span, resource, scope) for span in of_scope.spans]
+            for span in of_scope.spans:
+                try:
+                    spans.append(_span(span, resource, scope))
+                except InputError as error:
+                    if refused is None:
+                        raise
+                    refused.append(str(error))
     return spans
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_learning.capture.drain_thread import DrainThread
 from otel_learning.capture.policy_thread import PolicyThread
 from otel_learning.capture.quiet import RateLimited
+from otel_learning.errors import SpoolFullError
 from otel_learning.store.breath import EXPORT_BREATH_SECONDS, Breather
 
 if TYPE_CHECKING:
@@ -187,8 +188,13 @@ class Pipeline:
         finally:
             self._exported_at = time.monotonic()
 
-    def observe_spans(self, spans: Iterable[ReadableSpan]) -> list[Observation]:
-        """The observations of spans; one that cannot be mapped is counted and left out."""
+    def observe_spans(
+        self, spans: Iterable[ReadableSpan], refused: list[str] | None = None
+    ) -> list[Observation]:
+        """The observations of spans; one that cannot be mapped is counted and left out.
+
+        `refused`, where given, is told why, once for each.
+        """
         mapper = self._mapper or self.mapper
         observations = []
         for span in spans:
@@ -196,6 +202,8 @@ class Pipeline:
                 observation = mapper.span(span)
             except Exception as error:  # whatever a span holds, the others must get through
                 self.count_loss("span that could not be mapped", 1, error)
+                if refused is not None:
+                    refused.append(f"a span could not be mapped: {type(error).__name__}")
                 continue
             if observation is not None:
                 if observation.facts.get("user_hash") == "":
@@ -205,34 +213,75 @@ class Pipeline:
 
     def record(self, observations: Sequence[Observation], breathe: Breather | None = None) -> bool:
         """Puts observations down durably; False where that was not possible (and counted)."""
+        try:
+            return self.put(observations, breathe) == len(observations)
+        except SpoolFullError as error:
+            self.count_loss("spool over its limit", len(observations))
+            self._warned.warning("otel_learning: %s: exports fail until the store can be drained",
+                                 error.args[0])  # fmt: skip
+        except OSError as error:
+            self.count_loss("spool could not be written", len(observations), error)
+        return False
+
+    def put(self, observations: Sequence[Observation], breathe: Breather | None = None) -> int:
+        """Puts observations down durably, for a caller who can give them again.
+
+        Returns how many are down: what cannot be stored at all is left out, and counted.
+
+        Raises:
+            SpoolFullError: more waits than `SPOOL_LIMIT`; none is down.
+            OSError: the spool cannot be written; none is down.
+        """
         if not observations and not self._losses:
-            return True
+            return 0
         spool = self._spool or self.spool
         if self._over_limit(spool):
-            holder = self._drains.holder
-            self.count_loss("spool over its limit", len(observations))
-            self._warned.warning(
-                "otel_learning: %s bytes wait in %s, the limit is %s: exports fail until the "
-                "store can be drained%s", self._spool_size, spool.folder,
-                self.settings.spool_limit, f"; it is held by {holder}" if holder else "",
-            )  # fmt: skip
-            return False
+            raise self._full()
         with self._losses_lock:
             taken, self._losses = self._losses, Counter()
         try:
             kept, size = self._write(spool, observations, taken, breathe)
-        except BaseException as error:
+        except BaseException:
             with self._losses_lock:
                 self._losses.update(taken)
-            if not isinstance(error, OSError):
-                raise
-            self.count_loss("spool could not be written", len(observations), error)
-            return False
+            raise
         self._spool_size += size
         if self.settings.drain == "on":
             self._drains.recorded(max(1, kept))
         self._policy.start()
-        return kept == len(observations)
+        return kept
+
+    def spooled(self, count: int) -> None:
+        """Somebody else of this process has put so much into the spool: it is drained when due."""
+        if self.settings.drain == "on":
+            self._drains.recorded(count)
+
+    def check_room(self) -> None:
+        """Asks, before the work, whether anything could be put down now.
+
+        Raises:
+            SpoolFullError: more waits than `SPOOL_LIMIT`.
+        """
+        if self._over_limit(self._spool or self.spool):
+            raise self._full()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait in the spool, as they were counted a moment ago."""
+        self._over_limit(self._spool or self.spool)
+        return self._spool_size
+
+    @property
+    def holder(self) -> str | None:
+        """Who held the store when it could not be drained last; None where it could."""
+        return self._drains.holder
+
+    def _full(self) -> SpoolFullError:
+        holder = self._drains.holder
+        return SpoolFullError(
+            f"{self._spool_size} bytes wait in {self.spool.folder}, the limit is "
+            f"{self.settings.spool_limit}{f'; the store is held by {holder}' if holder else ''}"
+        )
 
     def _write(
         self,

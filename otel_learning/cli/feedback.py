@@ -124,6 +124,7 @@ def _say(
     from otel_learning.cli.options import open_store, settings_in_force
     from otel_learning.cli.output import print_json, print_pairs
     from otel_learning.errors import InputError
+    from otel_learning.learning.opinion import last_said, new, resolved_to
 
     if says["comment"] is not None and settings_in_force(db).content == "none":
         raise InputError("a comment is not stored while CONTENT is none", "leave --comment out")
@@ -132,13 +133,13 @@ def _say(
              "visibility": opinion.checked_visibility(visibility) or "private"}  # fmt: skip
     with open_store(db) as database:
         if revoke:
-            record = opinion.last_said(database, target, chosen)
+            record = last_said(database, target, chosen)
         else:
-            record = opinion.new(database, target, chosen).model_copy(update=words)
+            record = new(database, target, chosen).model_copy(update=words)
         feedback_id = database.record_feedback(record)
         answer = {
             "feedback_id": feedback_id,
-            "resolved_to": opinion.resolved_to(database, feedback_id),
+            "resolved_to": resolved_to(database, feedback_id),
         }
     if as_json:
         print_json(answer)
@@ -151,10 +152,11 @@ def _show_history(
 ) -> None:
     from otel_learning.cli import opinion
     from otel_learning.cli.output import print_json, print_table
+    from otel_learning.learning.opinion import new
 
     about = None
     if target is not None:
-        about = opinion.new(database, target, opinion.checked_kind(kind)).target_id
+        about = new(database, target, opinion.checked_kind(kind)).target_id
     found = database.feedback(target_id=about, revoked=True)
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])

@@ -14,14 +14,18 @@ from otel_learning.cli import (
     capture,
     erasing,
     experiment,
+    exporting,
     feedback,
     insights,
     knowledge,
     learn,
+    mcp,
     migrate,
     policy,
+    publishing,
     quality,
     report,
+    serve,
     solving,
     store,
     upkeep,
@@ -43,6 +47,7 @@ capture.register(app)
 store.register(app)
 upkeep.register(app)
 erasing.register(app)
+exporting.register(app)
 migrate.register(app)
 learn.register(app)
 calibration.register(app)
@@ -53,12 +58,15 @@ policy.register(app)
 knowledge.register(app)
 solving.register(app)
 insights.register(app)
+mcp.register(app)
+publishing.register(app)
 report.register(app)
+serve.register(app)
 
 _EXTRAS = {
-    "numpy": "learn", "scipy": "learn",
-    "altair": "serve", "jinja2": "serve", "markupsafe": "serve", "starlette": "serve",
-    "vl_convert": "serve",
+    "numpy": "learn", "scipy": "learn", "anyio": "mcp", "mcp": "mcp", "mcp_types": "mcp",
+    **dict.fromkeys(("fastapi", "google.rpc", "grpc", "h11", "prometheus_client", "starlette",
+                     "uvicorn", "altair", "jinja2", "markupsafe", "vl_convert"), "serve"),
 }  # fmt: skip
 """Packages that some commands need, and the extra that brings each."""
 

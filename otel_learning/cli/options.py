@@ -39,15 +39,21 @@ def moment_of(said: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def settings_in_force(db: Path | None) -> Settings:
-    """The settings of this shell with `--db` over them; each problem is said on stderr."""
+def settings_in_force(db: Path | None, *, lake: bool = False) -> Settings:
+    """The settings of this shell with `--db` over them; each problem is said on stderr.
+
+    Raises InputError where the store is a lake's address and the command works on a file.
+    """
     from otel_learning import settings
     from otel_learning.cli.exits import say
     from otel_learning.errors import StoreError
+    from otel_learning.store.lake.address import refuse_lake
 
     chosen, problems = settings.load({"path": db})
     for problem in problems:
         say(f"warning: {problem}")
+    if not lake:
+        refuse_lake(chosen.path)
     if chosen.path.expanduser().is_dir():
         raise StoreError(f"the store {chosen.path} is a folder", "name a file, as learning.duckdb")
     return chosen
@@ -58,7 +64,7 @@ def open_store(db: Path | None, *, create: bool = False) -> LearningDatabase:
     from otel_learning.store.database import LearningDatabase
     from otel_learning.store.drain import DrainSettings
 
-    chosen = settings_in_force(db)
+    chosen = settings_in_force(db, lake=True)
     return LearningDatabase(
         chosen.path,
         create=create,

@@ -13,6 +13,7 @@ from otel_learning.errors import InputError
 from otel_learning.settings import load as load_settings
 from otel_learning.store.database import LearningDatabase as StoreDatabase
 from otel_learning.store.filters import Filters
+from otel_learning.store.lake.address import is_lake
 
 if TYPE_CHECKING:
     from otel_learning.knowledge.search import Match
@@ -81,6 +82,10 @@ class LearningDatabase(StoreDatabase):
         from otel_learning.store.neighbours import up_to_date
 
         _checked(text)
+        if is_lake(self.path):
+            raise InputError(
+                "a lake holds no vectors to search by", "search in a store, or query the lake"
+            )
         setting = load_settings()[0].embedder
         wanted = embedder_of(setting).model
         # Mostly nothing is new: then one opening of the file is enough.

@@ -16,6 +16,7 @@ from otel_learning.learning.evidence import Environment, Shape, Weights, environ
 from otel_learning.learning.recommendation import Recommendation
 from otel_learning.learning.similar import ROWS_MOST, Similar
 from otel_learning.store.database import LearningDatabase
+from otel_learning.store.lake.address import is_lake
 from otel_learning.store.reader import Reader
 from otel_learning.store.spool import Spool
 
@@ -190,9 +191,9 @@ class Memory:
     # ------------------------------------------------------------ has anything changed?
 
     def _signature(self) -> Signature | None:
-        """What tells that a store is as it was; None where something waits to be brought in."""
+        """What tells that a store is as it was; None where that cannot be told."""
         path = self._store if isinstance(self._store, Path) else self._store.path
-        if Spool(path).list():
+        if is_lake(path) or Spool(path).list():
             return None
         return _stat(path), _stat(path.with_name(path.name + ".wal"))
 

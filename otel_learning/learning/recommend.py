@@ -23,6 +23,7 @@ from otel_learning.learning.memory import Memory, View
 from otel_learning.learning.offpolicy import arm_values
 from otel_learning.learning.recommendation import Recommendation
 from otel_learning.store.evidence_rows import ARM_COLUMNS
+from otel_learning.store.lake.address import is_lake
 from otel_learning.store.reader import Reader
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _memory(db: Any, columns: tuple[str, ...], as_of: datetime | None) -> Memory
             path = getattr(db, "path", db)
             if not isinstance(path, str | Path):
                 raise InputError(f"db={db!r} is no store", "a LearningDatabase, or a path")
-            store = Path(path).expanduser().resolve()
+            store = Path(path) if is_lake(path) else Path(path).expanduser().resolve()
             memories = _of_paths.setdefault(store, OrderedDict())
         key = (columns, as_of)
         memory = memories.get(key)

@@ -47,7 +47,8 @@ class Archived:
     attempts: int = 0
     files: list[str] = field(default_factory=list)
     kept: int = 0
-    """Executions that are old enough, and stay since the ledger may still add to them."""
+    """Executions that are old enough, and stay since the ledger may still add to them, or since a
+    lake has not been told of them."""
     bytes_before: int = 0
     bytes_after: int = 0
     """Of the store file."""
@@ -187,7 +188,12 @@ def _choose(con: duckdb.DuckDBPyConnection, part: _Part, cutoff: datetime) -> in
         "DELETE FROM chosen WHERE CAST(execution_id AS VARCHAR) IN (SELECT execution_id FROM held)"
     )
     con.unregister("held")
-    return len(held)
+    # A lake takes its rows from the tables.
+    kept = con.execute(
+        "DELETE FROM chosen WHERE execution_id IN "
+        "(SELECT id FROM unpublished WHERE kind = 'execution' AND change = 'written')"
+    ).fetchall()
+    return len(held) + int(kept[0][0])
 
 
 def _held_by_ledger(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from otel_learning.errors import OtelLearningError
-from otel_learning.store import copying, lease
+from otel_learning.store import copying, lease, outbox
 from otel_learning.store.backup import stores_beside
 from otel_learning.store.copying import beside
 from otel_learning.store.erasure import CONCERNED
@@ -103,6 +103,10 @@ def erase_archived(con: duckdb.DuckDBPyConnection, wanted: set[Id]) -> tuple[int
         f"SELECT execution_id FROM {parquet(*executions)} WHERE {CONCERNED}"
     )
     con.unregister("wanted")
+    outbox.note(
+        con, "execution", "SELECT execution_id AS id, NULL::DATE AS day FROM archived",
+        "erased",
+    )  # fmt: skip
     touched, gone = 0, {"executions": 0, "attempts": 0}
     # Attempts first: after a kill their executions still say whose they are.
     for file, kind in sorted(there, key=lambda entry: entry[1]):

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from otel_learning.errors import StoreError
 from otel_learning.store.filters import ROWS_DEFAULT
+from otel_learning.store.lake.address import is_lake
 from otel_learning.store.lease import READ_SECONDS
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class AsyncLearningDatabase(AsyncReader):
         settings: DrainSettings | None = None,
     ) -> None:
         super().__init__()
-        self.path = Path(path).expanduser().absolute()
+        self.path = Path(path) if is_lake(path) else Path(path).expanduser().absolute()
         self._create = create
         self._timeout = timeout_seconds
         self._settings = settings
@@ -231,6 +232,8 @@ class AsyncLearningDatabase(AsyncReader):
     async def close(self) -> None:
         """Waits for calls that run, and ends the threads; no further call is taken."""
         await self._end_pool()
+        if self._opened is not None:
+            self._opened.close()
 
     async def drain(self) -> None:
         await self._in_thread(lambda: self._reader().drain())

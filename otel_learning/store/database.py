@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -16,6 +16,8 @@ from otel_learning.records import FeedbackRecord
 from otel_learning.settings import load as load_settings
 from otel_learning.store import lease, schema, segments
 from otel_learning.store.drain import Drainer, DrainSettings, ensure_store
+from otel_learning.store.lake.address import LakeAddress, is_lake, refuse_lake
+from otel_learning.store.lake.reading import LakeConnection
 from otel_learning.store.reader import Reader, Snapshot
 from otel_learning.store.spool import Spool
 
@@ -27,10 +29,12 @@ class LearningDatabase(Reader):
     """A store, opened for the time of each call and let go of in between.
 
     Every call first brings in what waits in the spool, so it sees everything exported or said
-    before. It may live in the process of the exporter.
+    before. It may live in the process of the exporter. A lake's address in the place of the path
+    has the lake read, by the same calls; its connection is kept until `close()`.
 
     Args:
-        path: the store file; a missing one is created, unless `create` is false.
+        path: the store file; a missing one is created, unless `create` is false. Or a lake's
+            address, `ducklake:postgres:...`.
         timeout_seconds: how long a call waits while another program holds the file.
 
     Raises:
@@ -47,6 +51,11 @@ class LearningDatabase(Reader):
         timeout_seconds: float = lease.READ_SECONDS,
         settings: DrainSettings | None = None,
     ) -> None:
+        self._lake: LakeConnection | None = None
+        if is_lake(path):
+            self._lake = LakeConnection(LakeAddress.of(path))
+            self.path = Path(path)
+            return
         self.path = Path(path).expanduser().resolve()
         self._timeout = timeout_seconds
         self._current = False
@@ -69,16 +78,23 @@ class LearningDatabase(Reader):
         self.close()
 
     def close(self) -> None:
-        """Nothing is held between calls; this is for symmetry."""
+        """Lets go of a lake; of a store nothing is held between calls."""
+        if self._lake is not None:
+            self._lake.close()
 
     # --------------------------------------------------------------------- reading
 
     def drain(self) -> None:
-        """Brings in what waits, and settles what is due."""
-        self._bring_in()
+        """Brings in what waits, and settles what is due; nothing waits beside a lake."""
+        if self._lake is None:
+            self._bring_in()
 
     @contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if self._lake is not None:
+            with self._lake.cursor() as con:
+                yield con
+            return
         deadline = time.monotonic() + self._timeout
         if Spool(self.path).list():
             self._bring_in()
@@ -109,12 +125,22 @@ class LearningDatabase(Reader):
             StoreLockedError: the file was not free in time.
             StoreError: it cannot be read; or, from a call of the snapshot, it has ended.
         """
-        with self._cursor() as con:
+        with self._at_a_moment() as con:
             found = Snapshot(self.path, con)
             try:
                 yield found
             finally:
                 found._end()
+
+    @contextmanager
+    def _at_a_moment(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that shows the same until it is closed."""
+        if self._lake is None:
+            with self._cursor() as con:
+                yield con
+            return
+        with closing(self._lake.pinned()) as pinned:
+            yield pinned.connection()
 
     # -------------------------------------------------------------------- feedback
 
@@ -124,6 +150,7 @@ class LearningDatabase(Reader):
         It may come before its execution exists. The same `feedback_id` again replaces what was
         said before; with `revoked` it takes it back.
         """
+        refuse_lake(self.path)
         given = feedback.given_at
         given_ns = int(given.timestamp() * 1e9) if given is not None else time.time_ns()
         facts: dict[str, Any] = {

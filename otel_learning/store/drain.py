@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from otel_learning.errors import StoreError
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, forgotten, lease, rollups, schema, segments
+from otel_learning.store import ancestry, forgotten, lease, outbox, rollups, schema, segments
 from otel_learning.store.bookkeeping import already_stored, record_losses, record_names
 from otel_learning.store.breath import DRAIN_BREATH_SECONDS, DRAIN_WAIT_SECONDS, Breather
 from otel_learning.store.failpoints import failpoint
@@ -38,7 +38,7 @@ TRANSACTION_OBSERVATIONS: Final = 5_000
 TRANSACTION_SECONDS: Final = 0.3
 """And fewer where the machine is busy, so that a transaction takes about so long."""
 TRANSACTION_LEAST: Final = 2_000
-HOLD_SECONDS: Final = 0.45
+HOLD_SECONDS: Final = 0.4
 """After that long no further transaction is begun before others could read (rule R6)."""
 PUT_OFF_SECONDS: Final = 10.0
 """How long rolling up and housekeeping are put off at most where much comes in."""
@@ -196,7 +196,9 @@ class Drainer:
             self.spool.mark_drained()
 
     def _drain_all(self, con: duckdb.DuckDBPyConnection, report: DrainReport) -> None:
-        until = time.monotonic() + HOLD_SECONDS
+        # What has been put off long enough takes the place of all transactions but the first.
+        overdue = time.monotonic() - self._tended > PUT_OFF_SECONDS
+        until = time.monotonic() + (0.0 if overdue else HOLD_SECONDS)
         self._breathe.begin()
         waiting = self.spool.list()
         report.unknown_format = sum(1 for s in waiting if s.format > segments.FORMAT)
@@ -214,7 +216,7 @@ class Drainer:
             if time.monotonic() >= until:
                 break
         report.waiting = len(waiting)
-        if time.monotonic() < until or time.monotonic() - self._tended > PUT_OFF_SECONDS:
+        if overdue or time.monotonic() < until:
             self._tended = time.monotonic()
             self._tend(con, report)
         else:
@@ -374,6 +376,10 @@ class Drainer:
                 "SELECT DISTINCT day FROM settled_executions WHERE execution_id IN (FROM due)"
             ).fetchall()
             rollups.mark_days(con, [day for (day,) in days])
+            outbox.note(
+                con, "execution", "SELECT execution_id AS id, day FROM settled_executions "
+                "WHERE execution_id IN (FROM due)",
+            )  # fmt: skip
             con.execute("DROP TABLE due")
             failpoint("settle: before commit")
             con.execute("COMMIT")

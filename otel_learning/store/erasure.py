@@ -13,7 +13,7 @@ import pyarrow as pa
 from otel_learning.assembly.assemble import execution_id
 from otel_learning.assembly.correlation import correlate
 from otel_learning.observation import Observation
-from otel_learning.store import ancestry, rollups, vectors
+from otel_learning.store import ancestry, outbox, rollups, vectors
 from otel_learning.store.day_keys import day_key, delete_days
 from otel_learning.store.expired import ExpiredKeys
 from otel_learning.store.failpoints import failpoint
@@ -181,6 +181,9 @@ def _delete_rows(con: duckdb.DuckDBPyConnection, gone: dict[str, set[str]], done
             con, f"DELETE FROM {kind}_attempts WHERE execution_id IN (FROM erased)"
         )
     rollups.mark_days(con, days)
+    outbox.note(
+        con, "execution", "SELECT execution_id AS id, NULL::DATE AS day FROM erased", "erased"
+    )
     vectors.erase(con, "erased")
     _register(con, "gone", done.ids)
     said = con.execute(
@@ -193,6 +196,7 @@ def _delete_rows(con: duckdb.DuckDBPyConnection, gone: dict[str, set[str]], done
         "RETURNING CAST(feedback_id AS VARCHAR), CAST(execution_id AS VARCHAR)"
     ).fetchall()
     done.feedback += len(said)
+    outbox.note_these(con, "feedback", [(identity, None) for identity, _ in said], "erased")
     done.ids |= {("feedback_id", str(identity)) for identity, _ in said}
     note_again(con, {about for _, about in said if about is not None} - gone.keys())
     con.execute(

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from otel_learning.assembly.assemble import Assembled
 from otel_learning.observation import Observation
-from otel_learning.store import rollups, rows
+from otel_learning.store import outbox, rollups, rows
 from otel_learning.store.day_keys import note_days
 
 if TYPE_CHECKING:
@@ -40,18 +40,19 @@ def replace_executions(
     """Puts the executions in the place of what stood there of the same traces."""
     first_recorded: dict[str, int] = {}
     changed: set[int | date] = set()
-    resettled: set[str] = set()
+    resettled: dict[str, date] = {}
     touched = {o.trace_id for o in old if o.trace_id is not None and o.role != "feedback"}
     if touched:
         starts = [o.start_ns for o in old if o.start_ns is not None]
         low, high = min(starts, default=None), max(starts, default=None)
         con.register("touched", pa.table({"trace_id": sorted(touched)}))
         try:
-            gone = _delete_touched(con, "open", None, None, changed)
-            first_recorded.update(gone)
-            gone = _delete_touched(con, "settled", low, high, changed)
-            first_recorded.update(gone)
-            resettled = set(gone)
+            gone = _delete_touched(con, "open", None, None)
+            first_recorded.update((identity, recorded) for identity, (recorded, _) in gone.items())
+            gone = _delete_touched(con, "settled", low, high)
+            first_recorded.update((identity, recorded) for identity, (recorded, _) in gone.items())
+            resettled = {identity: day for identity, (_, day) in gone.items()}
+            changed.update(resettled.values())
         finally:
             con.unregister("touched")
     settled: list[Assembled] = []
@@ -77,6 +78,12 @@ def replace_executions(
         note_days(con, [item.execution for item in items])
     rollups.mark_days(con, changed)
     written = {item.execution["execution_id"] for item in assembled}
+    # Where it stood before, and where it stands now.
+    replaced = [(identity, day) for identity, day in resettled.items() if identity in written]
+    replaced_by = [(item.execution["execution_id"], item.execution["day"]) for item in settled]
+    outbox.note_these(con, "execution", [*replaced, *replaced_by])
+    no_more = [(identity, day) for identity, day in resettled.items() if identity not in written]
+    outbox.note_these(con, "execution", no_more, "gone")
     return Replaced(assembled, set(first_recorded) - written)
 
 
@@ -85,11 +92,9 @@ def _delete_touched(
     kind: str,
     low: int | None,
     high: int | None,
-    changed: set[int | date],
-) -> dict[str, int]:
-    """Deletes the executions of touched traces; returns when each was first recorded.
+) -> dict[str, tuple[int, date]]:
+    """Deletes the executions of touched traces; returns when each was first recorded, and its day.
 
-    The days of settled ones are added to `changed`.
     `low` and `high` bound when they can have started, so that old row groups are skipped.
     """
     hint, bounds = "TRUE", []
@@ -116,6 +121,4 @@ def _delete_touched(
         )
     finally:
         con.unregister("gone")
-    if kind == "settled":
-        changed.update(day for _, _, day in gone)
-    return {str(identity): int(recorded) for identity, recorded, _ in gone}
+    return {str(identity): (int(recorded), day) for identity, recorded, day in gone}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from otel_learning.store import feedback_targets, lease, rollups, rows
+from otel_learning.store import feedback_targets, lease, outbox, rollups, rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -121,6 +121,7 @@ def _replace(con: duckdb.DuckDBPyConnection, said: list[dict[str, Any]]) -> None
     finally:
         con.unregister("said")
     rows.insert(con, "feedback", table, rows.FEEDBACK)
+    outbox.note_these(con, "feedback", [(identity, None) for identity in latest])
 
 
 def _about(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from otel_learning.store import lease
+from otel_learning.store import lease, outbox
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,27 +26,38 @@ def resolve(con: duckdb.DuckDBPyConnection, orphans: list[Any], replaced: Replac
     """
     con.execute("CREATE OR REPLACE TEMP TABLE sought (feedback_id UUID)")
     _seek(con, [str(identity) for identity in orphans], replaced)
-    kinds = con.execute(
-        "SELECT DISTINCT CASE WHEN target_kind = 'span_id' AND contains(target_id, ':') "
-        "THEN 'trace_id' ELSE target_kind END FROM feedback "
-        "WHERE feedback_id IN (FROM sought) ORDER BY 1"
-    ).fetchall()
-    if kinds:
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE candidate AS WITH wanted AS (SELECT feedback_id, "
-            "target_kind, target_id, given_at, execution_id AS now FROM feedback "
-            f"WHERE feedback_id IN (FROM sought)) {_UNION.join(_FOUND[kind] for (kind,) in kinds)}"
-        )
-        con.execute(_CHOSEN)
+    if choose(con):
         con.execute("INSERT INTO concerned SELECT now, NULL FROM chosen WHERE now IS NOT NULL")
         con.execute("INSERT INTO concerned SELECT execution_id, day FROM chosen")
         con.execute(
             "UPDATE feedback SET execution_id = c.execution_id FROM chosen AS c "
             "WHERE feedback.feedback_id = c.feedback_id"
         )
+        outbox.note(con, "feedback", "SELECT feedback_id AS id, NULL::DATE AS day FROM chosen")
         con.execute("DROP TABLE chosen")
-        con.execute("DROP TABLE candidate")
     con.execute("DROP TABLE sought")
+
+
+def choose(con: duckdb.DuckDBPyConnection) -> bool:
+    """Fills the table `chosen`: what the feedback of the table `sought` is about, where it changed.
+
+    Returns whether it did; there is nothing to choose for where nothing is sought.
+    """
+    kinds = con.execute(
+        "SELECT DISTINCT CASE WHEN target_kind = 'span_id' AND contains(target_id, ':') "
+        "THEN 'trace_id' ELSE target_kind END FROM feedback "
+        "WHERE feedback_id IN (FROM sought) ORDER BY 1"
+    ).fetchall()
+    if not kinds:
+        return False
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE candidate AS WITH wanted AS (SELECT feedback_id, "
+        "target_kind, target_id, given_at, execution_id AS now FROM feedback "
+        f"WHERE feedback_id IN (FROM sought)) {_UNION.join(_FOUND[kind] for (kind,) in kinds)}"
+    )
+    con.execute(_CHOSEN)
+    con.execute("DROP TABLE candidate")
+    return True
 
 
 def _seek(con: duckdb.DuckDBPyConnection, orphans: list[str], replaced: Replaced) -> None:
@@ -60,6 +71,7 @@ def _seek(con: duckdb.DuckDBPyConnection, orphans: list[str], replaced: Replaced
             "UPDATE feedback SET execution_id = NULL WHERE feedback_id IN (FROM sought) "
             "AND CAST(execution_id AS VARCHAR) IN (SELECT unnest(?))", [sorted(replaced.gone)],
         )  # fmt: skip
+        outbox.note(con, "feedback", "SELECT feedback_id AS id, NULL::DATE AS day FROM sought")
     if not replaced.items:
         return
     counts = lease.one(con, _OPEN_TO_CHANGE)
@@ -161,7 +173,7 @@ _FOUND: Final = {
 
 _CHOSEN: Final = """
 CREATE OR REPLACE TEMP TABLE chosen AS
-SELECT * FROM (
+SELECT feedback_id, now, execution_id, day FROM (
     -- The run that ended last before the feedback was given, else the first one.
     SELECT feedback_id, any_value(now) AS now,
         coalesce(

@@ -16,7 +16,16 @@ from typing import Final
 
 from otel_learning.errors import OtelLearningError, StoreMissingError
 from otel_learning.mapping.privacy import hash_user
-from otel_learning.store import compaction, copying, forgotten, lease, schema, segments, torn
+from otel_learning.store import (
+    compaction,
+    copying,
+    exporting,
+    forgotten,
+    lease,
+    schema,
+    segments,
+    torn,
+)
 from otel_learning.store.archive_files import erase_archived, missing, remove_orphans
 from otel_learning.store.backup import FOLDER, stores_beside
 from otel_learning.store.copying import beside
@@ -43,6 +52,8 @@ class Forgotten:
     """Archive files that were written anew."""
     backups: int = 0
     """Backups, and stores kept aside, that something was erased from."""
+    read_copies: int = 0
+    """Read copies that were made anew."""
     unreachable: list[str] = field(default_factory=list)
     """Files that hold it, or may hold it, and have to be looked after by hand."""
 
@@ -96,7 +107,13 @@ def forget(
         with lease.connection(path, timeout_seconds, read_only=True) as con:
             copies = con.execute("SELECT DISTINCT path FROM backups ORDER BY 1").fetchall()
         folder = beside(path, FOLDER)
-        done.unreachable += [copy for (copy,) in copies if Path(copy).parent != folder]
+        elsewhere = [Path(copy) for (copy,) in copies if Path(copy).parent != folder]
+        for copy in elsewhere:
+            exporting.remove_unfinished(copy)
+            if exporting.renew(path, copy, timeout_seconds):
+                done.read_copies += 1
+            else:
+                done.unreachable.append(str(copy))
         done.unreachable = list(dict.fromkeys(done.unreachable))
     return done
 

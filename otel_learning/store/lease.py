@@ -17,10 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from otel_learning.errors import StoreError, StoreLockedError, StoreMissingError
 from otel_learning.store import torn
+from otel_learning.store.lake.address import refuse_lake
 
 if TYPE_CHECKING:
     import duckdb
@@ -121,7 +122,9 @@ def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
     Raises:
         StoreLockedError: it was not free in time.
         StoreError: the lock file cannot be made, say in a read-only folder.
+        InputError: the path is a lake's address, and a lake is only read.
     """
+    refuse_lake(path)
     deadline = time.monotonic() + timeout_seconds
     mutex = _mutex(path)
     if not mutex.acquire(timeout=max(0.0, timeout_seconds)):
@@ -253,6 +256,40 @@ def attached(path: Path, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConn
 
 
 @contextlib.contextmanager
+def attached_to(
+    con: duckdb.DuckDBPyConnection, path: Path, timeout_seconds: float
+) -> Iterator[None]:
+    """The same on a connection that is there already, and stays."""
+    if not path.exists():
+        raise StoreMissingError(f"there is no store at {path}")
+
+    def attach() -> _Attachment:
+        con.execute(f"ATTACH {quoted(path)} AS store (READ_ONLY)")
+        return _Attachment(con)
+
+    with _mending(path), contextlib.ExitStack() as stack:
+        _connect(path, time.monotonic() + timeout_seconds, attach, stack)
+        yield
+
+
+class _Attachment:
+    """A store that a connection has attached."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con
+
+    def close(self) -> None:
+        self._con.execute("DETACH store")
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_Opened = TypeVar("_Opened", bound=_Closable)
+
+
+@contextlib.contextmanager
 def _mending(path: Path) -> Iterator[None]:
     """Mends a torn block that a query comes upon; the query itself has failed then."""
     import duckdb
@@ -295,9 +332,9 @@ def _own_wal(path: Path) -> None:
 def _connect(
     path: Path,
     deadline: float,
-    connect: Callable[[], duckdb.DuckDBPyConnection],
+    connect: Callable[[], _Opened],
     stack: contextlib.ExitStack,
-) -> duckdb.DuckDBPyConnection:
+) -> _Opened:
     """A connection that `stack` closes; `connect` is tried until the deadline."""
     global _used
     import duckdb

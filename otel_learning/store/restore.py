@@ -8,14 +8,14 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_learning.errors import (
     InputError,
     StoreError,
     StoreLockedError,
 )
-from otel_learning.store import compaction, copying, lease, schema
+from otel_learning.store import compaction, copying, lease, outbox, schema
 from otel_learning.store.backup import REPLACED, TIMEOUT_SECONDS, copy_ledger, copy_private
 from otel_learning.store.copying import beside
 from otel_learning.store.drain import DrainSettings
@@ -163,35 +163,45 @@ def bring_ledger(draft: Path, path: Path) -> None:
         entry.rename(beside(path, ".ledger") / entry.name)
 
 
-Known = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+class Known(NamedTuple):
+    """What a store knows that the one in its place must know, too."""
+
+    copies: list[tuple[object, ...]]
+    forgotten: list[tuple[object, ...]]
+    """Hashes of ids that must not come back."""
+    published: outbox.Left
 
 
 def known_of(path: Path, timeout_seconds: float) -> Known:
-    """What the store that goes knows of its copies, and of ids that must not come back."""
+    """What the store that goes knows of its copies, of erased ids, and of a lake."""
     import duckdb
 
+    nothing = Known([], [], (None, []))
     if not path.exists():
-        return [], []
+        return nothing
     try:
         copying.fold_in_wal(path, timeout_seconds)
         with lease.connection(path, timeout_seconds, read_only=True) as con:
-            copies = con.execute("FROM backups").fetchall()
-            return copies, con.execute("FROM forgotten").fetchall()
+            return Known(
+                con.execute("FROM backups").fetchall(),
+                con.execute("FROM forgotten").fetchall(),
+                outbox.left(con),
+            )
     except StoreLockedError:
         raise
     except (StoreError, duckdb.Error):
-        return [], []  # a store that cannot be opened is a reason to restore one
+        return nothing  # a store that cannot be opened is a reason to restore one
 
 
 def carry_over(con: duckdb.DuckDBPyConnection, known: Known) -> None:
-    copies, forgotten = known
-    for copy in copies:
+    for copy in known.copies:
         con.execute(
             "INSERT INTO backups SELECT ?, ? WHERE NOT EXISTS (FROM backups WHERE path = ?)",
             [*copy, copy[0]],
         )
-    for row in forgotten:
+    for row in known.forgotten:
         con.execute("INSERT INTO forgotten VALUES (?, ?, ?, ?)", list(row))
+    outbox.take_over(con, known.published)
 
 
 def _executions(con: duckdb.DuckDBPyConnection) -> int:

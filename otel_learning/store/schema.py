@@ -94,9 +94,13 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: str, *, on_drain: bool = True)
     Raises:
         SchemaVersionError: the store is newer than this release.
         SchemaUpgradeError: a step waits for the command.
-        StoreError: a step that was applied is not the step of that number here.
+        StoreError: a step that was applied is not the step of that number here, or the file holds
+            something else than a store.
     """
-    pending = checked(applied(con), path)
+    found = applied(con)
+    if not found:
+        _refuse_foreign(con, path)
+    pending = checked(found, path)
     for step in pending:
         if on_drain and step.executions_on_drain <= _executions(con, step):
             raise SchemaUpgradeError(path, step.version)
@@ -159,6 +163,22 @@ def applied(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
     except duckdb.CatalogException:
         return {}
     return {int(version): str(checksum) for version, checksum in rows}
+
+
+def _refuse_foreign(con: duckdb.DuckDBPyConnection, path: str) -> None:
+    """Raises StoreError where a file without a schema of ours has tables."""
+    rows = con.execute(
+        "SELECT table_name FROM duckdb_tables() "
+        "WHERE database_name = current_database() AND NOT temporary ORDER BY 1"
+    ).fetchall()
+    tables = [str(name) for (name,) in rows]
+    if tables:
+        raise StoreError(
+            f"{path} is not a learning store",
+            "it is a read copy: name the store that it was made of, or query it with DuckDB"
+            if "read_copy" in tables
+            else f"it holds {', '.join(tables[:3])}; name another file",
+        )
 
 
 def statements(con: duckdb.DuckDBPyConnection, sql: str) -> Iterable[str]:

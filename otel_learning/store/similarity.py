@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from otel_learning.store import lease
 from otel_learning.store.filters import Condition
-from otel_learning.store.vectors import ONE, SIGNS, Model, signs_of, table_of, width_of
+from otel_learning.store.vectors import ONE, SIGNS, Model, models, signs_of, table_of, width_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -85,18 +85,16 @@ def find(
         exact: compares every text, whatever the size of the store.
         candidates: compares so many, instead of as many as were measured to be enough.
     """
-    everything = condition.sql == "TRUE"
-    allowed = f"execution_id IN (SELECT execution_id FROM executions WHERE {condition.sql})"
-    fitting, values = "", list(condition.values)
-    if everything:
-        allowed = "TRUE"
-    else:
-        fitting = (
-            "fitting AS MATERIALIZED "
-            f"(SELECT DISTINCT text FROM described_executions WHERE {allowed}),"
+    fitting, within, values = "described_executions", "", list(condition.values)
+    with_fitting = ""
+    if condition.sql != "TRUE":
+        fitting, within = "fitting", "text IN (SELECT text FROM fitting)"
+        with_fitting = (
+            "fitting AS MATERIALIZED (SELECT * FROM described_executions WHERE execution_id IN "
+            f"(SELECT execution_id FROM executions WHERE {condition.sql})),"
         )
-    total = _texts(con, model, fitting, values)
-    width = width_of(model.dimension)
+    table, width = table_of(model.dimension), width_of(model.dimension)
+    total = _texts(con, table, with_fitting, values)
     asked = np.zeros(width, np.float32)
     asked[: len(query.vector)] = query.vector
     rare, weight = _rare(con, query.words, total)
@@ -107,24 +105,26 @@ def find(
         if rare
         else "lexical AS (SELECT 0::UBIGINT AS text, 0.0 AS share LIMIT 0),"
     )
-    within = "" if everything else "AND text IN (SELECT text FROM fitting)"
-    table = table_of(model.dimension)
+    # Another model's vectors are there only while one takes the other's place.
+    of_model = "model = ?" if len(models(con)) > 1 else "? IS NOT NULL"
     if exact or total <= EXACT_TEXTS:
-        places = f"SELECT rowid FROM {table} WHERE model = ? {within}"
+        places = f"SELECT rowid FROM {table} WHERE {of_model} AND {within or 'TRUE'}"
         chosen: list[Any] = [model.model]
     else:
         wanted = candidates or max(candidates_for(total, model), 10 * limit)
         distance = _distance(query.vector[None, :])
         places = (
-            f"(SELECT rowid FROM {table} WHERE model = ? {within} ORDER BY {distance} LIMIT ?) "
-            f"UNION (SELECT v.rowid FROM {table} AS v JOIN lexical USING (text) "
-            f"WHERE model = ? {within} ORDER BY share DESC LIMIT {max(BY_WORDS, limit)})"
+            f"(SELECT rowid FROM {table} WHERE {of_model} AND {within or 'TRUE'} "
+            f"ORDER BY {distance} LIMIT ?) UNION SELECT rowid FROM {table} WHERE {of_model} "
+            f"AND text IN (SELECT text FROM lexical WHERE {within or 'TRUE'} "
+            f"ORDER BY share DESC, text LIMIT {max(BY_WORDS, limit)})"
         )
         chosen = [model.model, wanted, model.model]
     share = WORDS_SHARE if rare else 0.0
+    # Summaries of solutions have vectors too; no execution is described by them.
     rows = con.execute(
         f"""
-WITH {fitting} {lexical}
+WITH {with_fitting} {lexical}
 compared AS (
     SELECT text, array_inner_product(vector::FLOAT[{width}], ?::FLOAT[{width}]) / {ONE} AS meant
     FROM {table} WHERE rowid IN ({places})
@@ -132,16 +132,12 @@ compared AS (
     SELECT text, meant, coalesce(share, 0) AS share,
         {1 - share} * meant + {share} * coalesce(share, 0) AS similarity
     FROM compared LEFT JOIN lexical USING (text)
-    -- Summaries of solutions have vectors too.
-    WHERE text IN (SELECT text FROM described_executions)
-    ORDER BY similarity DESC, text LIMIT ?
 )
-SELECT d.execution_id, similarity, meant, share
-FROM described_executions AS d JOIN scored USING (text)
-WHERE {allowed}
-ORDER BY similarity DESC, d.updated_at DESC, d.execution_id LIMIT ?
+SELECT execution_id, similarity, meant, share
+FROM {fitting} JOIN scored USING (text)
+ORDER BY similarity DESC, updated_at DESC, execution_id LIMIT ?
 """,
-        [*values, asked.tolist(), *chosen, limit, *values, limit],
+        [*values, asked.tolist(), *chosen, limit],
     ).fetchall()
     return [
         Found(identity, _rounded(similarity), _rounded(meant), _rounded(share) if rare else None)
@@ -203,13 +199,13 @@ def _distance(vector: NDArray[np.float32]) -> str:
     return " + ".join(f"bit_count(xor(s{i}, '{signs[i]}'::BIGINT))::SMALLINT" for i in range(SIGNS))
 
 
-def _texts(con: duckdb.DuckDBPyConnection, model: Model, fitting: str, values: list[Any]) -> int:
-    """How many texts of the model there are among those that fit."""
-    table = table_of(model.dimension)
-    if not fitting:
-        row = lease.one(con, f"SELECT count(*) FROM {table} WHERE model = ?", [model.model])
+def _texts(con: duckdb.DuckDBPyConnection, table: str, with_fitting: str, values: list[Any]) -> int:
+    """How many texts there are among those that fit."""
+    if with_fitting:
+        counted = f"WITH {with_fitting.rstrip(',')} SELECT count(DISTINCT text) FROM fitting"
     else:
-        row = lease.one(con, f"WITH {fitting.rstrip(',')} SELECT count(*) FROM fitting", values)
+        counted = f"SELECT count(*) FROM {table}"
+    row = lease.one(con, counted, values)
     return int(row[0]) if row else 0
 
 

@@ -17,7 +17,7 @@ from otel_learning.knowledge.embed import embed
 from otel_learning.knowledge.embedding import HashedEmbedder
 from otel_learning.knowledge.models import embedder_of
 from otel_learning.knowledge.search import search
-from otel_learning.store import similarity
+from otel_learning.store import lease, similarity
 from otel_learning.store.neighbours import embedding_models, recall
 from otel_learning.store.vectors import ONE
 from tests.knowledge.stores import START, OtherEmbedder, task, write
@@ -55,6 +55,25 @@ def test_the_same_text_comes_first_with_similarity_one(path: Path) -> None:
 
             assert found[0][0].task_description == text
             assert found[0][1] == pytest.approx(1, abs=1e-4)
+
+
+def test_what_is_found_is_what_the_view_says(path: Path) -> None:
+    """The records are fetched by place; feedback and evaluations are told as everywhere else."""
+    with lease.exclusive(path, 5), lease.connection(path, 5) as con:
+        con.execute(
+            "UPDATE settled_executions SET evaluated_quality = 77, user_rating = 4, "
+            "feedback_count = CASE WHEN task_id = 't-0' THEN 2 END"
+        )
+        con.execute("INSERT INTO open_executions FROM settled_executions WHERE task_id = 't-1'")
+        con.execute("DELETE FROM settled_executions WHERE task_id = 't-1'")
+    database = LearningDatabase(path)
+    shown = {one.execution_id: one for one in database.executions()}
+
+    found = [record for record, _ in database.find_similar_executions("cart", limit=10)]
+
+    assert {record.settled for record in found} == {True, False}
+    assert found == [shown[record.execution_id] for record in found]
+    assert {record.quality_score for record in found} == {77}
 
 
 def test_alike_tasks_come_before_others(path: Path) -> None:

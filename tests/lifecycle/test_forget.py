@@ -94,7 +94,7 @@ def test_no_byte_is_left(tmp_path: Path, option: str, value: str, executions: in
     done = _forget(tmp_path, option, value, "--db", str(path))
 
     assert done == {"executions": executions, "attempts": executions, "feedback": executions,
-                    "observations": 3 * executions, "archives": 0, "backups": 2,
+                    "observations": 3 * executions, "archives": 0, "backups": 2, "read_copies": 0,
                     "unreachable": []}  # fmt: skip
     tasks = {f"kept-{i}" for i in range(5)} | ({"second"} if executions == 1 else set())
     for store in (path, backup, replaced):
@@ -266,7 +266,16 @@ def test_what_is_unknown(tmp_path: Path) -> None:
     _store(path)
     done = _forget(tmp_path, "--user-id", "nobody", "--db", str(path))
     assert done == dict.fromkeys(
-        ("executions", "attempts", "feedback", "observations", "archives", "backups"), 0
+        (
+            "executions",
+            "attempts",
+            "feedback",
+            "observations",
+            "archives",
+            "backups",
+            "read_copies",
+        ),
+        0,
     ) | {"unreachable": []}
     exporter = LearningSpanExporter(path=path)
     exporter.export(_task("new", "nobody", "s"))

@@ -21,7 +21,7 @@ def routes() -> list[BaseRoute]:
     Raises:
         ModuleNotFoundError: the extra `serve` is not installed.
     """
-    from otel_learning.server.dashboard.routes import routes as made
+    from otel_learning.server.dashboard.site import routes as made
     from otel_learning.server.dashboard.svg import warm
 
     warm()

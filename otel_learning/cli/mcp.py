@@ -1,0 +1,140 @@
+"""The command `mcp`: what the record teaches, as tools for agents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from otel_learning.cli.options import AsJson, Db
+
+if TYPE_CHECKING:
+    from otel_learning.server.mcp.work import Store
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(mcp)
+
+
+def mcp(
+    transport: Annotated[
+        str, typer.Option(metavar="T", help="stdio, for a client that starts it; or http.")
+    ] = "stdio",
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="With http: the address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="With http; 0: any free one.")
+    ] = 4319,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With http: a file that holds the token that requests have to carry. Default: "
+            "OTEL_EXPORTER_LEARNING_TOKEN.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="With http: a name under which the server is asked, beside localhost; may be "
+            "given several times.",
+        ),
+    ] = None,
+    unprotected: Annotated[
+        bool,
+        typer.Option(
+            "--unprotected",
+            help="Let others reach it without a token, where something else keeps strangers out.",
+        ),
+    ] = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve recommendations, solutions, search, statistics and feedback to agents (MCP).
+
+    On stdio, stdin and stdout belong to the protocol, and everything else goes to stderr. Over
+    http, SIGTERM and Ctrl-C end it; with --json one object on stdout says where it listens. A
+    store that is missing or held is told to the agent that asks.
+    """
+    from otel_learning.cli.exits import say
+    from otel_learning.cli.options import settings_in_force
+    from otel_learning.errors import ConfigurationError
+    from otel_learning.server.mcp.serving import serve_stdio
+    from otel_learning.server.mcp.work import Store
+    from otel_learning.store.drain import DrainSettings
+
+    if transport not in ("stdio", "http"):
+        raise ConfigurationError(f"--transport {transport!r} is unknown", "stdio or http")
+    chosen = settings_in_force(db)
+    store = Store(chosen.path, DrainSettings.of(chosen))
+    _log_to_stderr()
+    if not store.path.exists():
+        say(f"warning: there is no store at {store.path} yet")
+    if transport == "stdio":
+        serve_stdio(store)
+        return
+    token = _token(token_file) or (chosen.token and chosen.token.get_secret_value()) or None
+    _serve_http(
+        store, host, port, token, allow_host or [], unprotected=unprotected, as_json=as_json
+    )
+
+
+def _serve_http(
+    store: Store, host: str, port: int, token: str | None, hosts: list[str], *, unprotected: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    import signal
+    import sys
+
+    from otel_learning.cli.exits import say
+    from otel_learning.cli.output import print_json
+    from otel_learning.server.mcp.http import (
+        PATH,
+        check_exposure,
+        create_app,
+        listen,
+        serve_http,
+    )
+
+    check_exposure(host, token, unprotected=unprotected)
+    taken = listen(host, port)
+    name = f"[{host}]" if ":" in host else host
+    url = f"http://{name}:{taken.getsockname()[1]}{PATH}"
+
+    def ready() -> None:
+        say(f"listening on {url}; store {store.path}; {'with' if token else 'without'} a token")
+        if as_json:
+            print_json({"url": url, "store": store.path, "token": token is not None})
+            sys.stdout.flush()
+
+    if serve_http(create_app(store, host, token, hosts), taken, ready) == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _token(file: Path | None) -> str | None:
+    from otel_learning.errors import ConfigurationError
+
+    if file is None:
+        return None
+    try:
+        token = file.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--token-file {file} cannot be read: {error}") from error
+    if not token or not token.isascii() or not token.isprintable():
+        raise ConfigurationError(
+            f"--token-file {file} holds no token", "printable ASCII, on one line"
+        )
+    return token
+
+
+def _log_to_stderr() -> None:
+    import logging
+    import sys
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s"
+    )

@@ -1,0 +1,146 @@
+"""The command `serve`: one process that receives, advises and shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otel_learning.cli.options import AsJson, Db
+
+OPEN_SECONDS = 5.0
+"""How long the start waits for a store that another program holds; it can wait, too."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="OTLP/HTTP, the API and the pages; 0: any free one."
+        ),
+    ] = 4318,
+    grpc_port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="OTLP/gRPC; 0: none.")
+    ] = 4317,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            help="What every request has to carry. Others on this machine can see it here: "
+            "--token-file or OTEL_EXPORTER_LEARNING_TOKEN hide it.",
+            show_default=False,
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds the token, and no more.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name under which the server may be asked without a token, beside localhost; "
+            "may be given several times.",
+        ),
+    ] = None,
+    unprotected: Annotated[
+        bool,
+        typer.Option(
+            "--unprotected",
+            help="Let others reach it without a token, where something else keeps strangers out.",
+        ),
+    ] = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Receive OTLP from any SDK or Collector, give advice over HTTP, and show what was learned.
+
+    What is acknowledged is durable. SIGTERM and Ctrl-C end it, and store everything first. With
+    --json, one object on stdout says where it listens, once it does.
+    """
+    import signal
+
+    from otel_learning.cli.exits import say
+    from otel_learning.cli.options import settings_in_force
+    from otel_learning.cli.output import print_json
+    from otel_learning.server.run import Addresses, check_exposure, quiet_libraries, reserve
+
+    chosen = settings_in_force(db)
+    secret = _token(token, token_file) or (chosen.token and chosen.token.get_secret_value()) or None
+    check_exposure(host, secret, unprotected=unprotected)
+    quiet_libraries()
+    addresses = Addresses(host, port, grpc_port)
+    taken = reserve(addresses)
+    try:
+        _log_to_stderr()
+        _open(chosen.path)
+
+        from otel_learning.server.app import create_app
+        from otel_learning.server.run import serve as run
+
+        app = create_app(chosen.path, token=secret, hosts=allow_host or ())
+    except BaseException:
+        taken.close()
+        raise
+
+    def ready(http: str, grpc: str | None) -> None:
+        store = str(app.state.pipeline.path)
+        say(f"listening on {http} (OTLP/HTTP, API, pages)"
+            + (f" and {grpc} (OTLP/gRPC)" if grpc else "")
+            + f"; store {store}; {'with' if secret else 'without'} a token")  # fmt: skip
+        if as_json:
+            import sys
+
+            print_json({"http": http, "grpc": grpc, "store": store, "token": secret is not None})
+            sys.stdout.flush()
+
+    ended = run(app, addresses, taken, ready)
+    if ended == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _token(token: str | None, file: Path | None) -> str | None:
+    from otel_learning.errors import ConfigurationError
+
+    if token is not None and file is not None:
+        raise ConfigurationError("--token and --token-file are two tokens", "give one of them")
+    if file is not None:
+        try:
+            token = file.expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"--token-file {file} cannot be read: {error}") from error
+    if token is not None and (not token or not token.isascii() or not token.isprintable()):
+        where = "--token" if file is None else f"--token-file {file}"
+        raise ConfigurationError(f"{where} holds no token", "printable ASCII, on one line")
+    return token
+
+
+def _open(path: Path) -> None:
+    """Makes the store where there is none, and brings in what waits.
+
+    Raises StoreError where it can never be used; one that is merely held is waited for later.
+    """
+    from otel_learning.cli.exits import say
+    from otel_learning.errors import StoreLockedError
+    from otel_learning.knowledge.database import LearningDatabase
+
+    try:
+        LearningDatabase(path, timeout_seconds=OPEN_SECONDS).drain()
+    except StoreLockedError as error:
+        say(f"warning: {error.args[0]}: what is received waits in the spool")
+
+
+def _log_to_stderr() -> None:
+    import logging
+    import sys
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s"
+    )

@@ -1,0 +1,145 @@
+"""Serves the tools over streamable HTTP: to this machine alone, or to whoever has the token.
+
+A web page that somebody looks at could ask a server on the same machine, by having a name of its
+own resolve to it. The SDK refuses requests for names that are not known to be ours, and such as a
+page of another origin sends.
+"""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import ipaddress
+import json
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from otel_learning.errors import ConfigurationError, OtelLearningError
+from otel_learning.server.mcp.serving import build
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from otel_learning.server.mcp.work import Store
+
+PATH: Final = "/mcp"
+GRACE_SECONDS: Final = 5
+"""How long the end waits for calls that are being answered."""
+_OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class ListenError(OtelLearningError):
+    """An address cannot be listened on."""
+
+
+def check_exposure(host: str, token: str | None, *, unprotected: bool) -> None:
+    """Refuses to be reachable by others without a token, unless that was asked for by name.
+
+    Raises:
+        ConfigurationError: it would be.
+    """
+    if token is None and not unprotected and not _is_loopback(host):
+        raise ConfigurationError(
+            f"--host {host} lets others reach the server, and there is no token",
+            "give --token-file FILE, or --unprotected where something else keeps others out",
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises ListenError: the port is taken, or the host is not ours."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ListenError(
+                f"port {port} of {host} is in use", "choose another with --port"
+            ) from error
+        raise ListenError(f"cannot listen on port {port} of {host}: {error}") from error
+
+
+def create_app(store: Store, host: str, token: str | None, hosts: Iterable[str] = ()) -> ASGIApp:
+    """The ASGI application; `hosts` are names under which it may be asked beside this machine's."""
+    names = [*_OWN_NAMES, _bracketed(host), *hosts]
+    app = build(store).streamable_http_app(
+        streamable_http_path=PATH, json_response=True, stateless_http=True,
+        transport_security=TransportSecuritySettings(
+            allowed_hosts=[allowed for name in names for allowed in (name, f"{name}:*")],
+            allowed_origins=[
+                allowed
+                for name in names
+                for scheme in ("http", "https")
+                for allowed in (f"{scheme}://{name}", f"{scheme}://{name}:*")
+            ],
+        ),
+    )  # fmt: skip
+    return app if token is None else _TokenRequired(app, token)
+
+
+def serve_http(app: ASGIApp, taken: socket.socket, ready: Callable[[], None]) -> signal.Signals:
+    """Serves until SIGTERM or SIGINT, and returns which; `ready` is called once it serves."""
+    ended: list[signal.Signals] = []
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            # Not kept for raising it again, which would end the process with the signal itself.
+            self.force_exit = bool(ended)
+            ended.append(signal.Signals(sig))
+            self.should_exit = True
+
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, ws="none", lifespan="on",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )  # fmt: skip
+    with taken:
+        Server(config).run(sockets=[taken])
+    return ended[0] if ended else signal.SIGTERM
+
+
+class _TokenRequired:
+    """Lets through what carries the token, and nothing else."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+            known = scheme.lower() == "bearer" and hmac.compare_digest(
+                given.strip().encode(), self._token
+            )
+            if not known:
+                said = "the token is wrong" if given else "a token is needed"
+                body = {"error": said, "hint": "send the header Authorization: Bearer TOKEN"}
+                refusal = Response(
+                    json.dumps(body), 401, {"WWW-Authenticate": "Bearer"},
+                    media_type="application/json",
+                )  # fmt: skip
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

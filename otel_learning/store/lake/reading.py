@@ -1,0 +1,128 @@
+"""Reads a lake as if it were a store: the store's own views, over the lake's tables.
+
+An empty store is made in a temporary file, and what a lake holds is put in the place of its
+tables, so that every question is the same SQL, asked of a connection that can only read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from otel_learning.store import lease
+from otel_learning.store.lake import catalog, layout
+from otel_learning.store.lake.address import LakeAddress
+
+if TYPE_CHECKING:
+    import duckdb
+
+_VIEWS: Final = {
+    "settled_executions": "SELECT * EXCLUDE (store_id) FROM lake.settled_executions",
+    "settled_attempts": "SELECT * EXCLUDE (day) FROM lake.settled_attempts",
+    "execution_keys": "FROM lake.execution_keys",
+    "feedback": "SELECT * EXCLUDE (store_id) FROM lake.feedback",
+    "solutions": "SELECT * EXCLUDE (store_id) FROM lake.solutions",
+}
+"""What stands in the place of a store's table."""
+_abandoned: list[object] = []
+"""Connections of the process that this one was forked from: not even to be let go of here."""
+
+
+class LakeConnection:
+    """A connection to a lake, made when it is first asked and kept: nobody waits for it.
+
+    Every cursor sees the lake as it is when it asks; a whole one at each moment.
+    """
+
+    def __init__(self, address: LakeAddress, snapshot: int | None = None) -> None:
+        self.address = address
+        self._snapshot = snapshot
+        self._lock = threading.Lock()
+        self._con: duckdb.DuckDBPyConnection | None = None
+        self._owner = 0
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of its own for one call.
+
+        Raises:
+            LakeExtensionError: DuckDB's extension for lakes is not installed.
+            LakeError: the lake cannot be reached.
+            StoreMissingError: nobody has published to it.
+        """
+        with contextlib.closing(self.connection().cursor()) as cursor:
+            yield cursor
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection that cursors are made of; opened where it is not yet, or was forked."""
+        with self._lock:
+            if self._con is not None and self._owner != os.getpid():
+                _abandoned.append(self._con)
+                self._con = None
+            if self._con is None:
+                self._con, self._owner = self._open(), os.getpid()
+            return self._con
+
+    def pinned(self) -> LakeConnection:
+        """Another connection, to the lake as it is now, whatever is published meanwhile."""
+        with self.cursor() as con:
+            row = lease.one(con, "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')")
+        return LakeConnection(self.address, int(row[0]) if row else 0)
+
+    def close(self) -> None:
+        """Lets go of the lake; the next question opens it again."""
+        with self._lock:
+            con, self._con = self._con, None
+        if con is not None and self._owner == os.getpid():
+            con.close()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        folder = Path(tempfile.mkdtemp(prefix="otel-learning-"))
+        try:
+            file = folder / "views.duckdb"
+            _write_views(file)
+            con = catalog.connect(
+                self.address, read_only=True, database=str(file), snapshot=self._snapshot
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # DuckDB has the file open
+        try:
+            with catalog.errors(self.address):
+                if layout.lake_id(con) is None:
+                    raise catalog.missing(self.address)
+        except BaseException:
+            con.close()
+            raise
+        return con
+
+
+def _write_views(file: Path) -> None:
+    """An empty store whose tables are views over a catalog `lake`."""
+    import duckdb
+
+    with contextlib.closing(duckdb.connect(str(file))) as con:
+        layout.shell(con)
+        # DuckDB wants to see what a view is over; when it is asked, it looks again.
+        con.execute("ATTACH ':memory:' AS lake")
+        for name, query in layout.TABLES.items():
+            con.execute(f"CREATE TABLE lake.{name} AS SELECT * FROM ({query}) LIMIT 0")
+        for name, query in _VIEWS.items():
+            columns = [str(column) for column, *_ in con.execute(f"DESCRIBE {name}").fetchall()]
+            con.execute(f"DROP TABLE {name}")
+            con.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns)} FROM ({query})")
+        # Nothing is rolled up in a lake: every day is live.
+        con.execute(
+            "CREATE OR REPLACE VIEW live_days AS SELECT DISTINCT day FROM settled_executions"
+        )
+        con.execute(
+            "CREATE OR REPLACE VIEW live_executions AS "
+            "SELECT * EXCLUDE (evaluated_quality) "
+            "REPLACE (coalesce(evaluated_quality, quality_score) AS quality_score) "
+            "FROM settled_executions"
+        )

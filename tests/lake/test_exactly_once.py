@@ -1,0 +1,98 @@
+"""R2 beyond one machine: publishers and PostgreSQL are killed; every execution is there once."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from otel_learning.store.lake import upkeep
+from otel_learning.store.lake.address import LakeAddress
+from tests.durability import harness
+from tests.lake.cluster import Cluster
+from tests.lake.conftest import Place
+from tests.lake.publishing import assert_once, export, publish, rows_of
+
+PROGRAM = Path(__file__).parent / "programs" / "publish_on.py"
+DIE_IN = harness.ROOT / "tests" / "lifecycle" / "programs" / "die_in.py"
+PUBLISHERS = 4
+TASKS = 600
+ROUND_SECONDS = 2.5
+POINTS = ("publish: taken", "publish: before commit", "publish: told", "publish: let go")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_each_step(point: str, tmp_path: Path, lake: Place) -> None:
+    """Wherever the kill falls, the next publication completes it, and nothing is there twice."""
+    store = export(tmp_path / "learning.duckdb", harness.tasks("t", 0, 30))
+    publish(store, lake)
+    export(store, [*harness.tasks("t", 30, 45), harness.span(
+        harness.number_of("t-7"), 9, harness.call_attributes(), parent=1, name="chat"
+    )])  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(DIE_IN), point, "1", "publish", "--lake", lake.address,
+         "--db", str(store)],
+        env=harness.environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == -9, done.stderr
+
+    publish(store, lake)
+
+    assert_once(lake, {f"t-{number}" for number in range(45)})
+    assert rows_of(lake.address, "executions") == rows_of(store, "executions")
+    assert rows_of(lake.address, "attempts") == rows_of(store, "attempts")
+    assert publish(store, lake).batches == 0
+
+
+def _start(folder: Path, number: int, lake: Place) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(folder / f"host-{number}.duckdb"), lake.address,
+         str(lake.data_path), f"h{number}", str(TASKS)],
+        env=harness.environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def test_four_publishers_and_postgresql_are_killed(
+    tmp_path: Path, lake: Place, postgres: Cluster
+) -> None:
+    """Four hosts publish; again and again one of them, and PostgreSQL, is killed with -9."""
+    chance = random.Random(int(os.environ.get("LAKE_SEED", "8")))
+    running = {number: _start(tmp_path, number, lake) for number in range(PUBLISHERS)}
+    finished: set[int] = set()
+    kills = 0
+    deadline = time.monotonic() + 100
+    while len(finished) < PUBLISHERS:
+        assert time.monotonic() < deadline, f"{finished} have finished"
+        time.sleep(chance.uniform(0.2, ROUND_SECONDS))
+        for number, process in list(running.items()):
+            if process.poll() is not None:
+                out, _ = process.communicate()
+                assert out == "done\n", (number, process.returncode)
+                finished.add(number)
+                del running[number]
+        if kills >= 12 or not running:
+            continue
+        kills += 1
+        if kills % 4 == 0:
+            postgres.kill()
+            time.sleep(chance.uniform(0.0, 0.5))
+            postgres.start()
+        else:
+            victim = chance.choice(sorted(running))
+            running[victim].kill()
+            running[victim].communicate()
+            running[victim] = _start(tmp_path, victim, lake)
+    assert kills >= 4
+
+    expected = {f"h{host}-{task}" for host in range(PUBLISHERS) for task in range(TASKS)}
+    assert_once(lake, expected)
+    for host in range(PUBLISHERS):
+        assert publish(tmp_path / f"host-{host}.duckdb", lake).batches == 0
+    kept = upkeep.maintain(LakeAddress.of(lake.address), snapshots_seconds=0)
+    assert kept.files < kept.files_before
+    assert_once(lake, expected)
