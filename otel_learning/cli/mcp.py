@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from otel_learning.cli.listening import AllowHost, Unprotected, log_to_stderr, token_of
 from otel_learning.cli.options import AsJson, Db
 
 if TYPE_CHECKING:
@@ -36,21 +37,8 @@ def mcp(
             show_default=False,
         ),
     ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="With http: a name under which the server is asked, beside localhost; may be "
-            "given several times.",
-        ),
-    ] = None,
-    unprotected: Annotated[
-        bool,
-        typer.Option(
-            "--unprotected",
-            help="Let others reach it without a token, where something else keeps strangers out.",
-        ),
-    ] = False,
+    allow_host: AllowHost = None,
+    unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,13 +59,13 @@ def mcp(
         raise ConfigurationError(f"--transport {transport!r} is unknown", "stdio or http")
     chosen = settings_in_force(db)
     store = Store(chosen.path, DrainSettings.of(chosen))
-    _log_to_stderr()
+    log_to_stderr()
     if not store.path.exists():
         say(f"warning: there is no store at {store.path} yet")
     if transport == "stdio":
         serve_stdio(store)
         return
-    token = _token(token_file) or (chosen.token and chosen.token.get_secret_value()) or None
+    token = token_of(None, token_file, chosen.token)
     _serve_http(
         store, host, port, token, allow_host or [], unprotected=unprotected, as_json=as_json
     )
@@ -92,18 +80,12 @@ def _serve_http(
 
     from otel_learning.cli.exits import say
     from otel_learning.cli.output import print_json
-    from otel_learning.server.mcp.http import (
-        PATH,
-        check_exposure,
-        create_app,
-        listen,
-        serve_http,
-    )
+    from otel_learning.server.listening import bracketed, check_exposure, listen
+    from otel_learning.server.mcp.http import PATH, create_app, serve_http
 
     check_exposure(host, token, unprotected=unprotected)
     taken = listen(host, port)
-    name = f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{taken.getsockname()[1]}{PATH}"
+    url = f"http://{bracketed(host)}:{taken.getsockname()[1]}{PATH}"
 
     def ready() -> None:
         say(f"listening on {url}; store {store.path}; {'with' if token else 'without'} a token")
@@ -113,28 +95,3 @@ def _serve_http(
 
     if serve_http(create_app(store, host, token, hosts), taken, ready) == signal.SIGINT:
         raise KeyboardInterrupt
-
-
-def _token(file: Path | None) -> str | None:
-    from otel_learning.errors import ConfigurationError
-
-    if file is None:
-        return None
-    try:
-        token = file.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--token-file {file} cannot be read: {error}") from error
-    if not token or not token.isascii() or not token.isprintable():
-        raise ConfigurationError(
-            f"--token-file {file} holds no token", "printable ASCII, on one line"
-        )
-    return token
-
-
-def _log_to_stderr() -> None:
-    import logging
-    import sys
-
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s"
-    )

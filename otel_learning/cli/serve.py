@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from otel_learning.cli.listening import AllowHost, Unprotected, log_to_stderr, token_of
 from otel_learning.cli.options import AsJson, Db
 
 OPEN_SECONDS = 5.0
@@ -42,21 +43,8 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file that holds the token, and no more.")
     ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name under which the server may be asked without a token, beside localhost; "
-            "may be given several times.",
-        ),
-    ] = None,
-    unprotected: Annotated[
-        bool,
-        typer.Option(
-            "--unprotected",
-            help="Let others reach it without a token, where something else keeps strangers out.",
-        ),
-    ] = False,
+    allow_host: AllowHost = None,
+    unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,16 +58,17 @@ def serve(
     from otel_learning.cli.exits import say
     from otel_learning.cli.options import settings_in_force
     from otel_learning.cli.output import print_json
-    from otel_learning.server.run import Addresses, check_exposure, quiet_libraries, reserve
+    from otel_learning.server.listening import check_exposure
+    from otel_learning.server.run import Addresses, quiet_libraries, reserve
 
     chosen = settings_in_force(db)
-    secret = _token(token, token_file) or (chosen.token and chosen.token.get_secret_value()) or None
+    secret = token_of(token, token_file, chosen.token)
     check_exposure(host, secret, unprotected=unprotected)
     quiet_libraries()
     addresses = Addresses(host, port, grpc_port)
     taken = reserve(addresses)
     try:
-        _log_to_stderr()
+        log_to_stderr()
         _open(chosen.path)
 
         from otel_learning.server.app import create_app
@@ -106,22 +95,6 @@ def serve(
         raise KeyboardInterrupt
 
 
-def _token(token: str | None, file: Path | None) -> str | None:
-    from otel_learning.errors import ConfigurationError
-
-    if token is not None and file is not None:
-        raise ConfigurationError("--token and --token-file are two tokens", "give one of them")
-    if file is not None:
-        try:
-            token = file.expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"--token-file {file} cannot be read: {error}") from error
-    if token is not None and (not token or not token.isascii() or not token.isprintable()):
-        where = "--token" if file is None else f"--token-file {file}"
-        raise ConfigurationError(f"{where} holds no token", "printable ASCII, on one line")
-    return token
-
-
 def _open(path: Path) -> None:
     """Makes the store where there is none, and brings in what waits.
 
@@ -135,12 +108,3 @@ def _open(path: Path) -> None:
         LearningDatabase(path, timeout_seconds=OPEN_SECONDS).drain()
     except StoreLockedError as error:
         say(f"warning: {error.args[0]}: what is received waits in the spool")
-
-
-def _log_to_stderr() -> None:
-    import logging
-    import sys
-
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s"
-    )
