@@ -99,7 +99,7 @@ class Publisher:
         """Lets go of the lake."""
         if self._con is not None:
             con, self._con = self._con, None
-            con.close()
+            catalog.close(con)
 
     def publish(self) -> Published:
         """Brings in what waits, and publishes all that changed since the last time.
@@ -206,7 +206,7 @@ class Publisher:
                 with catalog.turn(con):
                     layout.bring_up(con)
             except BaseException:
-                con.close()
+                catalog.close(con)
                 raise
             self._con, self._reached = con, True
         return self._con
@@ -222,9 +222,11 @@ class Publisher:
             try:
                 with catalog.errors(self.address):
                     return body(self._connection())
-            except catalog.LakeError as error:
+            except catalog.LakeError:
+                # Of which kind it is cannot be told: a server that went away may show as an
+                # error in the query that was under way.
                 self.close()
-                if not left or not self._reached or not catalog.may_pass(error):
+                if not left or not self._reached:
                     raise
             done.retries += 1
             time.sleep(pause * (0.5 + secrets.SystemRandom().random()))

@@ -80,7 +80,7 @@ class LakeConnection:
         with self._lock:
             con, self._con = self._con, None
         if con is not None and self._owner == os.getpid():
-            con.close()
+            catalog.close(con)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         folder = Path(tempfile.mkdtemp(prefix="otel-learning-"))
@@ -97,7 +97,7 @@ class LakeConnection:
                 if layout.lake_id(con) is None:
                     raise catalog.missing(self.address)
         except BaseException:
-            con.close()
+            catalog.close(con)
             raise
         return con
 

@@ -77,7 +77,7 @@ def maintain(
             with catalog.turn(con):
                 _maintain(con, keep_days, snapshots_seconds, done)
         finally:
-            con.close()
+            catalog.close(con)
     return done
 
 
