@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otel_learning.cli.listening import AllowHost, Unprotected, log_to_stderr, token_of
 from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.serving import Token, TokenFile, Unprotected
 
 if TYPE_CHECKING:
     from otel_learning.server.mcp.work import Store
@@ -28,16 +27,16 @@ def mcp(
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="With http; 0: any free one.")
     ] = 4319,
-    token_file: Annotated[
-        Path | None,
+    token: Token = None,
+    token_file: TokenFile = None,
+    allow_host: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="FILE",
-            help="With http: a file that holds the token that requests have to carry. Default: "
-            "OTEL_EXPORTER_LEARNING_TOKEN.",
-            show_default=False,
+            metavar="NAME",
+            help="With http: a name under which the server is asked, beside localhost; may be "
+            "given several times.",
         ),
     ] = None,
-    allow_host: AllowHost = None,
     unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,
@@ -50,7 +49,9 @@ def mcp(
     """
     from otel_learning.cli.exits import say
     from otel_learning.cli.options import settings_in_force
+    from otel_learning.cli.serving import log_to_stderr, secret_of
     from otel_learning.errors import ConfigurationError
+    from otel_learning.server.addresses import check_exposure
     from otel_learning.server.mcp.serving import serve_stdio
     from otel_learning.server.mcp.work import Store
     from otel_learning.store.drain import DrainSettings
@@ -65,25 +66,22 @@ def mcp(
     if transport == "stdio":
         serve_stdio(store)
         return
-    token = token_of(None, token_file, chosen.token)
-    _serve_http(
-        store, host, port, token, allow_host or [], unprotected=unprotected, as_json=as_json
-    )
+    secret = secret_of(chosen, token, token_file)
+    check_exposure(host, secret, unprotected=unprotected)
+    _serve_http(store, host, port, secret, allow_host or [], as_json=as_json)
 
 
 def _serve_http(
-    store: Store, host: str, port: int, token: str | None, hosts: list[str], *, unprotected: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+    store: Store, host: str, port: int, token: str | None, hosts: list[str], *, as_json: bool
+) -> None:
     import signal
     import sys
 
     from otel_learning.cli.exits import say
     from otel_learning.cli.output import print_json
-    from otel_learning.server.listening import bracketed, check_exposure, listen
+    from otel_learning.server.addresses import bracketed, listen
     from otel_learning.server.mcp.http import PATH, create_app, serve_http
 
-    check_exposure(host, token, unprotected=unprotected)
     taken = listen(host, port)
     url = f"http://{bracketed(host)}:{taken.getsockname()[1]}{PATH}"
 

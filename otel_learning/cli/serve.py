@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from otel_learning.cli.listening import AllowHost, Unprotected, log_to_stderr, token_of
 from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.serving import Token, TokenFile, Unprotected
 
 OPEN_SECONDS = 5.0
 """How long the start waits for a store that another program holds; it can wait, too."""
@@ -31,19 +31,16 @@ def serve(
     grpc_port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="OTLP/gRPC; 0: none.")
     ] = 4317,
-    token: Annotated[
-        str | None,
+    token: Token = None,
+    token_file: TokenFile = None,
+    allow_host: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="TOKEN",
-            help="What every request has to carry. Others on this machine can see it here: "
-            "--token-file or OTEL_EXPORTER_LEARNING_TOKEN hide it.",
-            show_default=False,
+            metavar="NAME",
+            help="A name under which the server may be asked without a token, beside localhost; "
+            "may be given several times.",
         ),
     ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file that holds the token, and no more.")
-    ] = None,
-    allow_host: AllowHost = None,
     unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,
@@ -58,11 +55,12 @@ def serve(
     from otel_learning.cli.exits import say
     from otel_learning.cli.options import settings_in_force
     from otel_learning.cli.output import print_json
-    from otel_learning.server.listening import check_exposure
+    from otel_learning.cli.serving import log_to_stderr, secret_of
+    from otel_learning.server.addresses import check_exposure
     from otel_learning.server.run import Addresses, quiet_libraries, reserve
 
     chosen = settings_in_force(db)
-    secret = token_of(token, token_file, chosen.token)
+    secret = secret_of(chosen, token, token_file)
     check_exposure(host, secret, unprotected=unprotected)
     quiet_libraries()
     addresses = Addresses(host, port, grpc_port)

@@ -17,8 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from otel_learning.server.addresses import ListenError, bracketed, listen
 from otel_learning.server.grpc import GrpcServer
-from otel_learning.server.listening import ListenError, bracketed, listen
 
 CONNECTIONS: Final = 1024
 """Open at once; further ones are told to come again."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +36,6 @@ _WRITTEN: Final = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT
 
 _DRAFTS: Final = "export"
 """In the name of the drafts in a folder."""
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,6 @@ def export(
     *,
     settings: DrainSettings | None = None,
     timeout_seconds: float = TIMEOUT_SECONDS,
-    progress: Progress | None = None,
 ) -> Exported:
     """Brings in what waits, then writes what was asked for; an earlier export is replaced.
 
@@ -79,7 +75,6 @@ def export(
         what: which rows, in which format, to which place.
         settings: how to drain.
         timeout_seconds: how long to wait for the store.
-        progress: is told how many tables are copied.
 
     Raises:
         InputError: something that is no export of ours is at the destination.
@@ -93,12 +88,10 @@ def export(
         raise StoreMissingError(f"there is no store at {path}", "name one with --db")
     Drainer(path, settings).drain(timeout_seconds)
     with lease.exclusive(path, timeout_seconds):
-        return write(path, what, timeout_seconds, progress)
+        return write(path, what, timeout_seconds)
 
 
-def write(
-    path: Path, what: Export, timeout_seconds: float, progress: Progress | None = None
-) -> Exported:
+def write(path: Path, what: Export, timeout_seconds: float) -> Exported:
     """The same without draining, only inside `lease.exclusive`.
 
     It is held to the end: what is erased meanwhile would otherwise come back with the rename.
@@ -120,7 +113,7 @@ def write(
         copying.need_room(drafts, copying.size_of(path))
         failpoint("export: begun")
         draft = drafts / "rows.duckdb"
-        rows = _copy(path, draft, selection, made_at, timeout_seconds, progress)
+        rows = _copy(path, draft, selection, made_at, timeout_seconds)
         failpoint("export: copied")
         if one_file:
             files = {destination.name: draft}
@@ -179,9 +172,8 @@ Contents = dict[str, tuple[int, str]]
 
 
 def _copy(
-    path: Path, draft: Path, selection: Selection, made_at: datetime, timeout_seconds: float,
-    progress: Progress | None,
-) -> Contents:  # fmt: skip
+    path: Path, draft: Path, selection: Selection, made_at: datetime, timeout_seconds: float
+) -> Contents:
     """Copies the rows into a new file, and returns what is in it.
 
     Others can read the store meanwhile; it is let go of before anything is checked.
@@ -194,13 +186,12 @@ def _copy(
             f"BLOCK_SIZE {lease.BLOCK_BYTES})"
         )
         con.execute("USE store")
-        for done, table in enumerate(selection.tables, start=1):
+        for table in selection.tables:
             made = lease.one(
                 con, f"CREATE TABLE draft.main.{table} AS {relation(table, selection)}"
             )
             copied[table] = int(made[0]) if made else 0
-            if progress is not None:
-                progress(done)
+            failpoint("export: table copied")
         version = lease.one(con, "SELECT max(version) FROM schema_migrations")
         con.execute("USE memory")
         con.execute("DETACH store")

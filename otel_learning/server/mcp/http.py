@@ -19,7 +19,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from otel_learning.server.listening import bracketed
+from otel_learning.server.addresses import bracketed
 from otel_learning.server.mcp.serving import build
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Addresses that servers listen on, and who is let near them."""
+"""Addresses to listen on, and who could reach them."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     return found
 
 
-def bracketed(host: str) -> str:
-    """A host as URLs write it."""
-    return f"[{host}]" if ":" in host else host
-
-
 def _is_loopback(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM)
     except OSError:
         return False
     return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
+
+
+def bracketed(host: str) -> str:
+    """The host as URLs have it."""
+    return f"[{host}]" if ":" in host else host

@@ -1,20 +1,26 @@
-"""What commands that serve have in common: who may ask, and where their words go."""
+"""What commands share that serve over a network: the token, and where warnings go."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import SecretStr
 
-AllowHost = Annotated[
-    list[str] | None,
+if TYPE_CHECKING:
+    from otel_learning.settings import Settings
+
+Token = Annotated[
+    str | None,
     typer.Option(
-        metavar="NAME",
-        help="A name under which the server may be asked, beside localhost; may be given several "
-        "times.",
+        metavar="TOKEN",
+        help="What every request has to carry. Others on this machine can see it here: "
+        "--token-file or OTEL_EXPORTER_LEARNING_TOKEN hide it.",
+        show_default=False,
     ),
+]
+TokenFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file that holds the token, and no more.")
 ]
 Unprotected = Annotated[
     bool,
@@ -25,11 +31,16 @@ Unprotected = Annotated[
 ]
 
 
-def token_of(token: str | None, file: Path | None, setting: SecretStr | None) -> str | None:
-    """The token that was given by either option, else the setting's; None where there is none.
+def secret_of(chosen: Settings, token: str | None, file: Path | None) -> str | None:
+    """The token that requests have to carry: of an option, else of the settings; None is none.
 
-    Raises ConfigurationError: both were given, or what was given is no token.
+    Raises:
+        ConfigurationError: two are given, or one cannot be read or used.
     """
+    return _given(token, file) or (chosen.token and chosen.token.get_secret_value()) or None
+
+
+def _given(token: str | None, file: Path | None) -> str | None:
     from otel_learning.errors import ConfigurationError
 
     if token is not None and file is not None:
@@ -42,11 +53,11 @@ def token_of(token: str | None, file: Path | None, setting: SecretStr | None) ->
     if token is not None and (not token or not token.isascii() or not token.isprintable()):
         where = "--token" if file is None else f"--token-file {file}"
         raise ConfigurationError(f"{where} holds no token", "printable ASCII, on one line")
-    return token or (setting.get_secret_value() if setting else None) or None
+    return token
 
 
 def log_to_stderr() -> None:
-    """Shows warnings of the package and its libraries; stdout is for data."""
+    """What libraries warn of is said on stderr, a line each."""
     import logging
     import sys
 
