@@ -246,12 +246,14 @@ def put(
     """
     _leave_out_erased(con)
     _find_standing(con, window, look_back)
+    _mark_days(con, "stood")
     erased = _remember_erased(con)
     shared.put_together(con, store_id, window.total_seconds())
     con.execute(_KEYS)
     _delete_standing(con, "settled_attempts")
     said.publish(con, store_id)
     _delete_standing(con, "settled_executions")
+    _mark_days(con, "b_executions")
     written = _count(con, "b_executions")
     if written:
         con.execute("INSERT INTO lake.settled_executions BY NAME FROM b_executions "
@@ -261,6 +263,16 @@ def put(
         con.execute("INSERT INTO lake.settled_attempts BY NAME FROM b_attempts "
                     "ORDER BY started_at, execution_id, ordinal")  # fmt: skip
     return Published(written, _count(con, "b_feedback"), erased)
+
+
+def _mark_days(con: duckdb.DuckDBPyConnection, relation: str) -> None:
+    """Notes that rows of these days change, so that their rollups are computed live."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE marked AS SELECT DISTINCT day FROM {relation} "
+        "WHERE day NOT IN (SELECT day FROM lake.changed_days)"
+    )
+    if _count(con, "marked"):
+        con.execute("INSERT INTO lake.changed_days SELECT day, now() FROM marked")
 
 
 def _leave_out_erased(con: duckdb.DuckDBPyConnection) -> None:
