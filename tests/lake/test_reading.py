@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,11 @@ def both(pair: tuple[Path, str]) -> Iterator[tuple[LearningDatabase, LearningDat
 
 
 Both = tuple[LearningDatabase, LearningDatabase]
+_ROWS: tuple[Callable[[LearningDatabase], list[dict[str, Any]]], ...] = (
+    lambda db: db.tier_performance(repo="acme/api"),
+    lambda db: db.pool_performance(),
+    lambda db: db.solution_patterns(),
+)
 
 
 @pytest.mark.parametrize(
