@@ -383,10 +383,12 @@ def main() -> int:
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 folder = Path(root) / "case"
                 start, how = cases[name]
-                share = 10 if name.startswith("Phoenix") else 1
-                some = bodies[: len(bodies) // share]
-                count = spans if share == 1 else len(some) * BATCH
-                figures = measure(start, how, some, warm, count, warm_spans, folder)
+                if name.startswith("Phoenix"):
+                    some = bodies[: len(bodies) // 10]
+                    figures = measure(start, how, some, warm[:2], len(some) * BATCH, 2 * BATCH,
+                                      folder)  # fmt: skip
+                else:
+                    figures = measure(start, how, bodies, warm, spans, warm_spans, folder)
                 found[name].append(figures)
                 shutil.rmtree(folder)
                 said = {key: round(value, 1) for key, value in figures.items()}
