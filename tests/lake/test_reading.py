@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,11 @@ def both(pair: tuple[Path, str]) -> Iterator[tuple[LearningDatabase, LearningDat
 
 
 Both = tuple[LearningDatabase, LearningDatabase]
+_ROWS: tuple[Callable[[LearningDatabase], list[dict[str, Any]]], ...] = (
+    lambda db: db.tier_performance(repo="acme/api"),
+    lambda db: db.pool_performance(),
+    lambda db: db.solution_patterns(),
+)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +127,7 @@ def test_pages_details_and_views(both: Both) -> None:
         limit=100, after=same.next
     )
     assert lake.execution(task_id="t-3") == store.execution(task_id="t-3")
-    for ask in (lambda db: db.tier_performance(repo="acme/api"), lambda db: db.pool_performance(),
-                lambda db: db.solution_patterns()):  # fmt: skip
+    for ask in _ROWS:
         ours, theirs = (sorted(ask(db), key=_identity) for db in (lake, store))
         assert _alike(ours, theirs)
     assert lake.feedback(limit=5) == store.feedback(limit=5)
