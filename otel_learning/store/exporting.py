@@ -16,7 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from otel_learning.errors import InputError, OtelLearningError, StoreMissingError
+from otel_learning.errors import (
+    InputError,
+    OtelLearningError,
+    StoreLockedError,
+    StoreMissingError,
+)
 from otel_learning.store import copying, lease, schema
 from otel_learning.store.copying import CopyError, beside
 from otel_learning.store.drain import Drainer, DrainSettings
@@ -34,6 +39,11 @@ MARK: Final = "read_copy"
 """The table that says the same in a DuckDB file."""
 _WRITTEN: Final = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT csv, HEADER"}
 
+_COPY_SECONDS: Final = 1.0
+"""How long a read copy is waited for that somebody has open for writing."""
+_MEMORY: Final = "512MB"
+"""For ordering the rows; the rest is spilled beside the draft. A million executions would take
+three times as much, and no less time."""
 _DRAFTS: Final = "export"
 """In the name of the drafts in a folder."""
 
@@ -149,7 +159,7 @@ def renew(path: Path, destination: Path, timeout_seconds: float) -> bool:
     Only inside `lease.exclusive`, say after something was erased.
     """
     try:
-        marked = _mark_of(destination, timeout_seconds)
+        marked = _mark_of(destination)
         if marked is None or marked["store"] != str(path):
             return False
         what = Export(
@@ -181,6 +191,7 @@ def _copy(
     copied: dict[str, int] = {}
     with lease.attached(path, timeout_seconds) as con:
         con.execute(f"SET temp_directory = {lease.quoted(draft.with_name('spilled'))}")
+        con.execute(f"SET memory_limit = '{_MEMORY}'")
         con.execute(
             f"ATTACH {lease.quoted(draft)} AS draft (STORAGE_VERSION '{lease.STORAGE_VERSION}', "
             f"BLOCK_SIZE {lease.BLOCK_BYTES})"
@@ -287,8 +298,13 @@ def _refuse_foreign(path: Path, destination: Path, form: Format, timeout_seconds
     if destination == path:
         raise InputError(f"{destination} is the store itself", "name another file")
     if form == "duckdb":
-        if destination.exists() and _mark_of(destination, timeout_seconds) is None:
-            raise refused
+        try:
+            if destination.exists() and _mark_of(destination) is None:
+                raise refused
+        except StoreLockedError:
+            # Some reader has it open for writing; a rename takes nothing from it.
+            if not _is_recorded(path, destination, timeout_seconds):
+                raise refused from None
     elif destination.exists() and (
         not destination.is_dir()
         or not (_is_ours(destination / MANIFEST) or not _visible(destination))
@@ -320,29 +336,41 @@ def _named_before(folder: Path) -> tuple[str, ...]:
     return tuple(n for n in said["files"] if n.endswith(endings) and Path(n).name == n)
 
 
-def _mark_of(file: Path, timeout_seconds: float) -> dict[str, Any] | None:
-    """What a read copy says of itself; None where the file is none, or cannot be opened."""
+def _mark_of(file: Path) -> dict[str, Any] | None:
+    """What a read copy says of itself; None where the file is none, or cannot be opened.
+
+    Raises:
+        StoreLockedError: somebody has it open for writing.
+    """
     import duckdb
 
     try:
-        with lease.attached(file, timeout_seconds) as con:
+        with lease.attached(file, _COPY_SECONDS) as con:
             found = con.execute(f"FROM store.main.{MARK}")
             names = [column[0] for column in found.description or []]
             rows = found.fetchall()
+    except StoreLockedError:
+        raise
     except (duckdb.Error, OtelLearningError, OSError):
         return None
     return dict(zip(names, rows[0], strict=True)) if len(rows) == 1 else None
 
 
 def _record(path: Path, destination: Path, made_at: datetime, timeout_seconds: float) -> None:
-    with copying.database_errors(path):
-        with lease.connection(path, timeout_seconds, read_only=True) as con:
-            rows = con.execute("SELECT path FROM backups").fetchall()
-        if (str(destination),) in rows:
-            return  # what goes on every minute does not keep readers out for this
-        with lease.connection(path, timeout_seconds) as con:
-            schema.upgrade(con, str(path))
-            con.execute("INSERT INTO backups VALUES (?, ?)", [str(destination), made_at])
+    if _is_recorded(path, destination, timeout_seconds):
+        return  # what goes on every minute does not keep readers out for this
+    with copying.database_errors(path), lease.connection(path, timeout_seconds) as con:
+        schema.upgrade(con, str(path))
+        con.execute("INSERT INTO backups VALUES (?, ?)", [str(destination), made_at])
+
+
+def _is_recorded(path: Path, destination: Path, timeout_seconds: float) -> bool:
+    with (
+        copying.database_errors(path),
+        lease.connection(path, timeout_seconds, read_only=True) as con,
+    ):
+        rows = con.execute("SELECT path FROM backups").fetchall()
+    return (str(destination),) in rows
 
 
 def _finish(file: Path, mode: int) -> None:

@@ -72,6 +72,8 @@ def test_a_refusal_says_what_and_how(
         ("find_solutions", {"task": "", "error_type": "null"}),
         ("list_executions", {"since": "2026-01-01", "outcome": None}),
         ("get_stats", {"by": "model_tier/pool_type"}),
+        ("get_stats", {"by": None, "limit": None, "environment": ""}),
+        ("recommend", {"cost_weight": None, "by": "", "candidates": ""}),
     ],
 )
 def test_what_can_be_understood_is(tool: str, given: dict[str, Any], demo_server: Served) -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet
 import pytest
 
 from otel_learning import FeedbackRecord, LearningDatabase, LearningSpanExporter
+from otel_learning.errors import InputError
 from otel_learning.store import copying, failpoints
 from otel_learning.store.export_rows import TABLES, Selection
 from otel_learning.store.exporting import Export, export
@@ -224,6 +225,26 @@ def test_a_reader_keeps_the_copy_it_has_open(tmp_path: Path) -> None:
     assert before == after
     assert attempts == [(3,)]
     assert harness.query(copy, "SELECT count(*) FROM executions") == [(203,)]
+
+
+def test_a_copy_that_a_reader_has_open_for_writing_is_replaced(tmp_path: Path) -> None:
+    """As some programs open whatever they read; a file of others that is held stays."""
+    path, copy = tmp_path / "learning.duckdb", tmp_path / "copy.duckdb"
+    stores.fill(path, "a", 3)
+    export(path, Export(copy, "duckdb", Selection()))
+    stores.fill(path, "b", 3)
+    other = tmp_path / "other.duckdb"
+    with contextlib.closing(duckdb.connect(str(other))) as con:
+        con.execute("CREATE TABLE mine AS SELECT 1")
+
+    with harness.held(copy), harness.held(other):
+        began = time.monotonic()
+        export(path, Export(copy, "duckdb", Selection()))
+        with pytest.raises(InputError, match="no export has written"):
+            export(path, Export(other, "duckdb", Selection()))
+        assert time.monotonic() - began < 10
+
+    assert len(harness.stored_tasks(copy)) == 6
 
 
 def test_an_earlier_export_is_replaced_whole(demo: Path, tmp_path: Path) -> None:

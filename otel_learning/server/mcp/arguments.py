@@ -12,7 +12,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from otel_learning.records import ErrorType, FeedbackIssue, FeedbackTarget
 
@@ -21,13 +28,12 @@ _LEFT_OUT: Final = ("", "null", "none")
 LIMIT_MOST: Final = 50
 
 
-def _none_if_left_out(value: Any) -> Any:
-    return None if isinstance(value, str) and value.strip().lower() in _LEFT_OUT else value
+def _is_left_out(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _LEFT_OUT)
 
 
 def _as_list(value: Any) -> Any:
     """A list that was sent as a text: `["a", "b"]` or `a, b`."""
-    value = _none_if_left_out(value)
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -50,15 +56,11 @@ def _stripped(text: str) -> str:
     return text.strip()
 
 
-_Text = Annotated[str | None, BeforeValidator(_none_if_left_out)]
 _Said = Annotated[str, AfterValidator(_stripped)]
-_Number = Annotated[float | None, BeforeValidator(_none_if_left_out)]
-_Moment = Annotated[datetime | None, BeforeValidator(_none_if_left_out), AfterValidator(_in_utc)]
-_Outcome = Annotated[
-    Literal["success", "failure", "unknown"] | None, BeforeValidator(_none_if_left_out)
-]
+_Moment = Annotated[datetime | None, AfterValidator(_in_utc)]
+_Outcome = Literal["success", "failure", "unknown"] | None
 _TaskType = Annotated[
-    _Text,
+    str | None,
     Field(
         description="The kind of task in the words of the orchestrator; describe_store lists "
         "them. Leave out for all kinds.",
@@ -66,7 +68,7 @@ _TaskType = Annotated[
     ),
 ]
 _Repo = Annotated[
-    _Text,
+    str | None,
     Field(
         description="The repository as the orchestrator names it; describe_store lists them. "
         "Leave out for all.",
@@ -74,7 +76,7 @@ _Repo = Annotated[
     ),
 ]
 _Environment = Annotated[
-    _Text,
+    str | None,
     Field(
         description="Whose executions count. Leave out for the environment with most of them; "
         "development and production are never mixed.",
@@ -100,6 +102,15 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=20_000)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, given: Any) -> Any:
+        """Takes away what agents send for arguments that they mean to leave out."""
+        if not isinstance(given, dict):
+            return given
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {k: v for k, v in given.items() if k not in optional or not _is_left_out(v)}
+
 
 class NoArguments(Arguments):
     """Nothing."""
@@ -111,7 +122,7 @@ class Recommend(Arguments):
     task_type: _TaskType = None
     repo: _Repo = None
     description: Annotated[
-        _Text,
+        str | None,
         Field(
             description="The task in words. Outcomes of similar tasks then count more.",
             examples=["Fix the crash when a cart is empty"],
@@ -137,13 +148,13 @@ class Recommend(Arguments):
         ),
     ] = 0.05
     min_success: Annotated[
-        _Number, Field(description="Only arms that succeed at least so often, 0..1.")
+        float | None, Field(description="Only arms that succeed at least so often, 0..1.")
     ] = None
     max_cost: Annotated[
-        _Number, Field(description="Only arms that cost at most so much per task, USD.")
+        float | None, Field(description="Only arms that cost at most so much per task, USD.")
     ] = None
     default: Annotated[
-        _Text, Field(description="What `choice` is to be where there is not enough evidence.")
+        str | None, Field(description="What `choice` is to be where there is not enough evidence.")
     ] = None
     environment: _Environment = None
 
@@ -180,7 +191,7 @@ class Solutions(Arguments):
     """What worked before."""
 
     task: Annotated[
-        _Text,
+        str | None,
         Field(
             description="The task at hand in words: only what was used for similar tasks, and "
             "`prompt` speaks of it. Leave out for the best of all.",
@@ -189,7 +200,6 @@ class Solutions(Arguments):
     ] = None
     error_type: Annotated[
         ErrorType | None,
-        BeforeValidator(_none_if_left_out),
         Field(description="Only what was used after that error."),
     ] = None
     min_support: Annotated[
@@ -217,13 +227,12 @@ class Executions(Arguments):
 
     repo: _Repo = None
     task_type: _TaskType = None
-    model_tier: Annotated[_Text, Field(description="Only of that tier.")] = None
+    model_tier: Annotated[str | None, Field(description="Only of that tier.")] = None
     outcome: Annotated[
         _Outcome, Field(description="Only executions that ended so: success, failure, unknown.")
     ] = None
     error_type: Annotated[
         ErrorType | None,
-        BeforeValidator(_none_if_left_out),
         Field(description="Only such as ended with that error."),
     ] = None
     since: Annotated[
@@ -234,7 +243,8 @@ class Executions(Arguments):
     until: Annotated[_Moment, Field(description="Started before; as `since`.")] = None
     limit: Annotated[int, _limit(10)] = 10
     after: Annotated[
-        _Text, Field(description="The `next` of the page before, unchanged, for the next page.")
+        str | None,
+        Field(description="The `next` of the page before, unchanged, for the next page."),
     ] = None
 
 
@@ -258,22 +268,18 @@ class Feedback(Arguments):
     ]
     accepted: Annotated[
         bool | None,
-        BeforeValidator(_none_if_left_out),
         Field(description="Whether the result was taken: merged, deployed, used."),
     ] = None
     rating: Annotated[
         Annotated[float, Field(ge=1, le=5)] | None,
-        BeforeValidator(_none_if_left_out),
         Field(description="1 (poor) to 5 (excellent)."),
     ] = None
     comment: Annotated[
         Annotated[str, Field(max_length=2000)] | None,
-        BeforeValidator(_none_if_left_out),
         Field(description="Why, in a sentence. No secrets, no code."),
     ] = None
     issue: Annotated[
         FeedbackIssue | None,
-        BeforeValidator(_none_if_left_out),
         Field(description="What was wrong with it."),
     ] = None
     source: Annotated[
@@ -288,12 +294,10 @@ class Feedback(Arguments):
     ] = "agent"
     kind: Annotated[
         FeedbackTarget | None,
-        BeforeValidator(_none_if_left_out),
         Field(description="What kind of id it is; found out where it is left out."),
     ] = None
     feedback_id: Annotated[
         UUID | None,
-        BeforeValidator(_none_if_left_out),
         Field(
             description="The feedback_id of an earlier answer, to replace what was said then "
             "instead of saying something more."
