@@ -15,6 +15,7 @@ from otel_learning.store.drain import DrainSettings
 from otel_learning.store.forget import forget
 from otel_learning.store.lake.publish import _alone
 from otel_learning.store.restore import restore
+from tests.command_line import copy_store
 from tests.durability import harness
 from tests.lake.conftest import Place
 from tests.lake.publishing import assert_once, export, publish, rows_of
@@ -163,6 +164,21 @@ def test_another_lake_gets_everything(
 
     assert publish(store, second).executions == 40
     assert_once(second, _names(0, 40))
+    export(store, harness.tasks("more", 0, 3))
+    publish(store, lake)
+    assert_once(lake, _names(0, 40) | _names(0, 3, "more"))
+
+
+def test_a_copied_store_goes_its_own_way(store: Path, lake: Place, tmp_path: Path) -> None:
+    """As an image of a machine is copied: what is stored in either is in the lake."""
+    publish(store, lake)
+    copy = copy_store(store, tmp_path / "copy.duckdb")
+    export(store, harness.tasks("here", 0, 9))
+    publish(store, lake)
+    export(copy, harness.tasks("there", 0, 3))
+    publish(copy, lake)
+
+    assert_once(lake, _names(0, 40) | _names(0, 9, "here") | _names(0, 3, "there"))
 
 
 def test_one_process_publishes_a_store(store: Path, lake: Place) -> None:

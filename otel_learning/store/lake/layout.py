@@ -23,8 +23,9 @@ TABLES: Final = {
     "solutions": "SELECT *, NULL::UUID AS store_id FROM solutions",
     "part_executions": "SELECT *, NULL::UUID AS store_id FROM settled_executions",
     "part_attempts": "SELECT *, NULL::DATE AS day, NULL::UUID AS store_id FROM settled_attempts",
-    "stores": "SELECT NULL::UUID AS store_id, NULL::VARCHAR AS name, NULL::BIGINT AS generation, "
-    "NULL::BIGINT AS sequence, NULL::BIGINT AS published, NULL::TIMESTAMPTZ AS published_at",
+    "stores": "SELECT NULL::UUID AS store_id, NULL::VARCHAR AS name, NULL::VARCHAR AS copy, "
+    "NULL::BIGINT AS generation, NULL::BIGINT AS sequence, NULL::BIGINT AS published, "
+    "NULL::TIMESTAMPTZ AS published_at",
     "erased": "SELECT NULL::VARCHAR AS salt, NULL::VARCHAR AS hash, NULL::TIMESTAMPTZ AS erased_at",
     "changed_days": "FROM changed_days",
     "rolled_days": "FROM rolled_days",

@@ -148,15 +148,16 @@ class Publisher:
         with catalog.turn(con):
             known = lease.one(
                 con,
-                "SELECT max(sequence) FROM lake.stores WHERE store_id = ? AND generation = ?",
-                [str(batch.store_id), batch.generation],
+                "SELECT max(sequence) FROM lake.stores "
+                "WHERE store_id = ? AND generation = ? AND copy = ?",
+                [str(batch.store_id), batch.generation, _which_copy(self.path)],
             )
             if known and known[0] is not None and known[0] >= batch.through:
                 return  # a kill fell between the lake's commit and letting go
             with transaction(con):
                 window = timedelta(seconds=self._settings.correlation_window_seconds)
                 written = put(con, batch.store_id, window, self._look_back)
-                _sign(con, batch, self.path.name)
+                _sign(con, batch, self.path)
                 failpoint("publish: before commit")
         done.executions += written.executions
         done.feedback += written.feedback
@@ -398,16 +399,24 @@ _KEYS: Final = (
 )
 
 
-def _sign(con: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> None:
+def _which_copy(path: Path) -> str:
+    """Tells a store from a copy of it, which counts its changes on from the same number."""
+    return f"{socket.gethostname()}:{path}:{path.stat().st_ino}"
+
+
+def _sign(con: duckdb.DuckDBPyConnection, batch: Batch, path: Path) -> None:
     """Writes down, with the batch, how far the lake has this store."""
     store = str(batch.store_id)
     row = lease.one(con, "SELECT max(published) FROM lake.stores WHERE store_id = ?", [store])
     published = (row[0] if row and row[0] else 0) + batch.changes
     con.execute("DELETE FROM lake.stores WHERE store_id = ?", [store])
     con.execute(
-        "INSERT INTO lake.stores VALUES (?, ?, ?, ?, ?, now())",
-        [store, f"{socket.gethostname()}:{name}", batch.generation, batch.through, published],
-    )
+        "INSERT INTO lake.stores BY NAME SELECT ?::UUID AS store_id, ? AS name, ? AS copy, "
+        "?::BIGINT AS generation, ?::BIGINT AS sequence, ?::BIGINT AS published, "
+        "now() AS published_at",
+        [store, f"{socket.gethostname()}:{path.name}", _which_copy(path), batch.generation,
+         batch.through, published],
+    )  # fmt: skip
 
 
 def _solutions_differ(con: duckdb.DuckDBPyConnection, store_id: UUID) -> bool:
