@@ -1,21 +1,26 @@
-"""A receiver that takes OTLP, throws it away and says yes: `receiver.py http|grpc`.
+"""A receiver that takes OTLP, throws it away and says yes: `receiver.py http|grpc|parse`.
 
-Prints the port that it listens on, so that no port is guessed. What a real collector costs is
-not in any figure.
+`parse` listens for both, and makes messages of what comes before it throws them away. Prints the
+port that it listens on, so that no port is guessed. What a real collector costs is not in any
+figure.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class _Accept(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    parse = staticmethod(lambda body: None)
+
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.parse(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         self.send_response(200)
         self.send_header("Content-Type", "application/x-protobuf")
         self.send_header("Content-Length", "0")
@@ -32,9 +37,32 @@ def http() -> None:
 
 
 def grpc() -> None:
+    server, port = _grpc(lambda body: None)
+    print(port, flush=True)
+    server.wait_for_termination()
+
+
+def parse() -> None:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    def made(body: bytes) -> None:
+        ExportTraceServiceRequest.FromString(body)
+
+    _Accept.parse = staticmethod(made)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Accept)
+    _, port = _grpc(made)
+    print(server.server_address[1], port, flush=True)
+    server.serve_forever()
+
+
+def _grpc(made: Callable[[bytes], None]) -> tuple[Any, int]:
     import grpc as rpc
 
-    accept = rpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+    def take(request: bytes, context: object) -> bytes:
+        made(request)
+        return b""
+
+    accept = rpc.unary_unary_rpc_method_handler(take)
     server = rpc.server(
         ThreadPoolExecutor(2), options=[("grpc.max_receive_message_length", 256 * 1024**2)]
     )
@@ -44,9 +72,8 @@ def grpc() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)
-    server.wait_for_termination()
+    return server, port
 
 
 if __name__ == "__main__":
-    {"http": http, "grpc": grpc}[sys.argv[1]]()
+    {"http": http, "grpc": grpc, "parse": parse}[sys.argv[1]]()

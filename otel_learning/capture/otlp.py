@@ -16,7 +16,6 @@ from typing import Any, Final
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -37,6 +36,11 @@ _SPAN_LISTS: Final = ("resourceSpans", "resource_spans")
 _LOG_LISTS: Final = ("resourceLogs", "resource_logs")
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
+_KINDS: Final = {kind.value + 1: kind for kind in SpanKind}
+"""The protocol counts from 1, with 0 for "not said", which is INTERNAL."""
+_OK: Final = Status(StatusCode.OK)
+_UNSET: Final = Status(StatusCode.UNSET)
+_PLAIN: Final = frozenset(("string_value", "bool_value", "int_value", "double_value"))
 _DEPTH_LIMIT: Final = 64
 """Of nested values: deeper than any producer nests, shallow enough for the stack."""
 
@@ -123,6 +127,16 @@ def logs_from_proto(request: ExportLogsServiceRequest) -> list[ReadableLogRecord
 # ------------------------------------------------------------------------------- messages
 
 
+class _ReceivedSpan(ReadableSpan):
+    """A span whose attributes are a plain dict: checking them again would double the work."""
+
+    dropped = 0
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self.dropped
+
+
 def _span(span: Any, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
     context = _context(span.trace_id, span.span_id, span.flags, span.trace_state)
     if not context.is_valid:
@@ -134,13 +148,12 @@ def _span(span: Any, resource: Resource, scope: InstrumentationScope) -> Readabl
     if any(span.parent_span_id):
         remote = bool(span.flags & _HAS_IS_REMOTE and span.flags & _IS_REMOTE)
         parent = _context(span.trace_id, span.parent_span_id, span.flags, span.trace_state, remote)
-    code = StatusCode(span.status.code) if span.status.code in (0, 1, 2) else StatusCode.UNSET
-    return ReadableSpan(
+    found = _ReceivedSpan(
         name=span.name,
         context=context,
         parent=parent,
         resource=resource,
-        attributes=_bounded(span.attributes, span.dropped_attributes_count),
+        attributes=attributes_of(span.attributes),
         events=[
             Event(event.name, attributes_of(event.attributes), event.time_unix_nano)
             for event in span.events
@@ -150,18 +163,21 @@ def _span(span: Any, resource: Resource, scope: InstrumentationScope) -> Readabl
                  attributes_of(link.attributes))
             for link in span.links
         ],
-        kind=_kind(span.kind),
-        status=Status(code, span.status.message if code is StatusCode.ERROR else None),
+        kind=_KINDS.get(span.kind, SpanKind.INTERNAL),
+        status=_status(span.status),
         # Zero means that the time is not known (opentelemetry/proto/trace/v1/trace.proto).
         start_time=span.start_time_unix_nano or None,
         end_time=span.end_time_unix_nano or None,
         instrumentation_scope=scope,
     )  # fmt: skip
+    found.dropped = span.dropped_attributes_count
+    return found
 
 
-def _kind(number: int) -> SpanKind:
-    # The protocol counts from 1, with 0 for "not said", which is INTERNAL.
-    return SpanKind(number - 1) if 1 <= number <= 5 else SpanKind.INTERNAL
+def _status(status: Any) -> Status:
+    if status.code == StatusCode.ERROR.value:
+        return Status(StatusCode.ERROR, status.message)
+    return _OK if status.code == StatusCode.OK.value else _UNSET
 
 
 def _log_record(record: Any) -> LogRecord:
@@ -215,13 +231,16 @@ def _trace_state(state: str) -> TraceState:
 
 def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, Any]:
     """Attributes as the SDK holds them; a nested value becomes JSON, which the mapping reads."""
-    return {pair.key: _attribute(pair.value) for pair in pairs}
-
-
-def _bounded(pairs: Iterable[KeyValue], dropped: int) -> BoundedAttributes:
-    bounded = BoundedAttributes(attributes=attributes_of(pairs))
-    bounded.dropped += dropped
-    return bounded
+    found = {}
+    for pair in pairs:
+        value = pair.value
+        kind = value.WhichOneof("value")
+        if kind in _PLAIN:
+            found[pair.key] = getattr(value, kind)
+        elif kind is not None:
+            found[pair.key] = _attribute(value)
+    found.pop("", None)  # a key that is empty is none
+    return found
 
 
 def _attribute(value: AnyValue) -> Any:

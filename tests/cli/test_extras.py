@@ -33,6 +33,21 @@ def without_numpy(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "without")}
 
 
+@pytest.mark.parametrize("module", ["fastapi", "uvicorn", "grpc", "prometheus_client"])
+def test_serve_names_its_extra(run_cli: Run, tmp_path: Path, module: str) -> None:
+    """Without the server's libraries, one line says which extra brings them."""
+    (tmp_path / "without").mkdir()
+    program = _WITHOUT.replace('("numpy", "scipy")', repr((module,)))
+    (tmp_path / "without" / "sitecustomize.py").write_text(program, encoding="utf-8")
+
+    done = run_cli("serve", env={"PYTHONPATH": str(tmp_path / "without")})
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: this needs {module}, which is not installed (pip install otel-learning[serve])\n"
+    )
+
+
 def test_advice_needs_no_extra(run_cli: Run, without_numpy: dict[str, str]) -> None:
     for command in (("recommend",), ("stats",), ("status",), ("experiment", "list")):
         done = run_cli(*command, "--json", env=without_numpy)
