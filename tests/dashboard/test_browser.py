@@ -21,12 +21,7 @@ from tests.dashboard.test_answers import PAGES
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 Scheme = Literal["light", "dark"]
-SHOTS: dict[str, Scheme] = {
-    "/": "light",
-    "/arms": "light",
-    "/costs": "dark",
-    "/calibration": "dark",
-}
+SHOTS: dict[str, Scheme] = {"/": "light", "/arms": "light", "/costs": "dark"}
 
 
 @cache

@@ -64,6 +64,54 @@ def test_a_chart_is_shapes_in_the_themes_colours() -> None:
     assert "1 Jan" in drawing.wide
 
 
+DAY = date(2026, 1, 1)
+PLACES = tuple(
+    charts.Place(name, cost, 0.2, rate, 0.9, beaten, not beaten, "var(--arm-0)")
+    for name, cost, rate, beaten in (("a", 0.1, 0.5, False), ("b", 0.101, 0.5, True))
+)
+CHARTS: dict[str, tuple[svg.Draw, object]] = {
+    "a rate": (charts.rate_by_day, DAYS),
+    "a rate of one day": (charts.rate_by_day, DAYS[:1]),
+    "amounts": (charts.amounts_by_day, charts.Parts((charts.AmountDay(DAY, 3.0),))),
+    "parts of amounts": (
+        charts.amounts_by_day,
+        charts.Parts(
+            (charts.AmountDay(DAY, 3.0, "x"), charts.AmountDay(DAY, 1.0, "y")),
+            (("x", "var(--arm-0)"), ("y", "var(--arm-1)")), ",.0f",
+        ),
+    ),
+    "spreads": (charts.spread_by_day, (charts.SpreadDay(DAY, 1.0, 9.0),)),
+    "spreads of a year": (
+        charts.spread_by_day,
+        tuple(charts.SpreadDay(DAY + timedelta(n), 1.0, 9.0) for n in range(365)),
+    ),
+    "a frontier": (charts.frontier, PLACES),
+    "bars": (charts.bars, (charts.Bar("x", 0.0, "$0"), charts.Bar("y", 2.0, "$2"))),
+    "reliability": (
+        charts.reliability,
+        charts.Curve((charts.Foretold(0.5, 0.4, 0.5, 0.6),), "var(--arm-0)"),
+    ),
+    "intervals": (
+        charts.spans,
+        charts.Spans((charts.Span("x", None, 2.0, None, "x: 2"),), "times", 1.0, True),
+    ),
+    "a timeline": (charts.timeline, (charts.Step("m", 0.0, 0.0, "var(--bad)", "1. work"),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [300, 470, 1000])
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_is_valid(name: str, width: int) -> None:
+    """What is drawn is valid Vega-Lite, checked here because drawing does not check it."""
+    draw, values = CHARTS[name]
+    made = draw(values, width)
+
+    assert made.to_dict(validate=True)["layer"]
+    picture = svg.drawn(draw, values, "whole" if width == 1000 else "half").wide
+    assert not re.search(r"undefined|NaN|null|Infinity", picture)
+    assert float(re.findall(r'^<svg[^>]* width="([0-9.]+)"', picture)[0]) <= 1010
+
+
 def test_names_in_a_chart_are_text() -> None:
     """A hostile arm's name is shown, not run."""
     place = charts.Place(CANARY, 1.0, 0.2, 0.4, 0.6, False, True, "var(--arm-0)")

@@ -1,6 +1,6 @@
 """The dashboard: pages that answer questions about a store, rendered on the server.
 
-`routes()` are the pages of a server; `report()` is the same as one file.
+`routes()` are the pages of a server; the module `report` makes one file of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def routes() -> list[BaseRoute]:
         ModuleNotFoundError: the extra `serve` is not installed.
     """
     from otel_learning.server.dashboard.site import routes as made
-    from otel_learning.server.dashboard.svg import warm
+    from otel_learning.server.dashboard.warming import warm
 
     warm()
     return made()

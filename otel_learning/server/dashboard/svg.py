@@ -6,7 +6,6 @@ follows the light and the dark theme, and a printed page.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import threading
 from collections import OrderedDict
@@ -157,20 +156,13 @@ def forget() -> None:
     _kept.clear()
 
 
-_warmed: Final = threading.Lock()
-
-
-def warm() -> None:
-    """Loads the renderer beside whatever goes on, once per process: it takes about a second."""
-    if _warmed.acquire(blocking=False):
-        threading.Thread(target=_load, name="otel-learning-charts", daemon=True).start()
-
-
-def _load() -> None:
+def load() -> None:
+    """Loads the renderer by drawing something; it takes about a second."""
     import altair as alt
 
-    with contextlib.suppress(Exception):  # whoever draws first is told
-        drawn(
-            lambda _, __: alt.Chart(alt.InlineData(values=[{"a": 1}])).mark_point().encode(x="a:Q"),
-            0,
-        )
+    def point(_: Any, __: int) -> alt.TopLevelMixin:
+        data = alt.InlineData(values=[{"a": 1}])
+        chart: alt.TopLevelMixin = alt.Chart(data).mark_point().encode(x="a:Q")
+        return chart
+
+    drawn(point, 0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/calibration"
 QUESTION: Final = "Is our router calibrated?"
-NEWEST: Final = 20_000
+NEWEST: Final = 10_000
 """Executions that are looked at: what a router said long ago says little of it now, and more
 than these take longer than somebody waits."""
 CURVES: Final = 4
