@@ -17,6 +17,8 @@ BODY_BYTES: Final = 64 * 1024**2
 BYTES_AT_ONCE: Final = 256 * 1024**2
 """Of all requests that are being received or wait to be parsed."""
 REQUESTS_AT_ONCE: Final = 128
+MESSAGES_AT_ONCE: Final = 32
+"""Of gRPC that are being read: how large one is, is not known before it is whole."""
 IDLE_SECONDS: Final = 10.0
 """A sender that is silent for so long in the middle of a request is given up."""
 REQUEST_SECONDS: Final = 60.0

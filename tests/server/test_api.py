@@ -286,7 +286,17 @@ def test_policies(demo: Server) -> None:
     assert (status, told["error"]) == (404, "no policy is in force")
 
 
-# ----------------------------------------------------------------------------------- health
+# ------------------------------------------------------------------------ pages and health
+
+
+def test_the_pages_are_there(demo: Server) -> None:
+    """The dashboard is served at `/`, beside the API, out of the same store."""
+    status, page, headers = demo.request("/")
+
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/html")
+    assert b"</html>" in page
+    assert demo.ask("/no-such-page")[0] == 404
 
 
 def test_health_and_figures(server: Server) -> None:
