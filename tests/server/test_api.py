@@ -254,6 +254,14 @@ def test_feedback_that_is_none(demo: Server, said: Any, status: int, named: str)
     assert (found, named in told["error"]) == (status, True), told
 
 
+def test_feedback_has_to_be_json(demo: Server) -> None:
+    """A form, as a page of another site could send one, is not taken."""
+    for headers in ({"Content-Type": "application/x-www-form-urlencoded"},
+                    {"Content-Type": "text/plain"}):  # fmt: skip
+        status, told = demo.ask("/api/feedback", b'{"task_id": "t", "accepted": true}', headers)
+        assert (status, told["hint"]) == (415, "send application/json")
+
+
 # -------------------------------------------------------------- experiments and policies
 
 

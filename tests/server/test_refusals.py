@@ -137,6 +137,22 @@ def test_too_large(open_server: Server) -> None:
         assert "send smaller batches" in status_pb2.Status.FromString(found).message
 
 
+def test_a_question_that_is_too_large(open_server: Server) -> None:
+    """The API takes questions of a megabyte, however they are sent; then it answers others."""
+    host, port = open_server.http.removeprefix("http://").split(":")
+    status, told = open_server.ask("/api/feedback", {"task_id": "t", "comment": "x" * 2**20})
+    assert (status, "more than 1048576 bytes" in told["error"]) == (413, True)
+    with socket.create_connection((host, int(port)), timeout=30) as sender:
+        sender.sendall(
+            b"POST /api/feedback HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/json\r\n\r\n"
+        )
+        for _ in range(17):
+            sender.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
+        assert sender.recv(100).startswith(b"HTTP/1.1 413 ")
+    assert open_server.ask("/healthz")[0] == 200
+
+
 def test_a_bomb_is_given_up_in_the_middle() -> None:
     """A body of a megabyte that stands for a gigabyte is not unpacked."""
     packer = zlib.compressobj(9, wbits=31)
