@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code, or with --check says which one is out of date."""
+"""Writes the generated pages and the dashboard, or with --check says which one is out of date."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import typer.main
+from grafana.dashboard import dashboard
 
 from otel_learning import LearningDatabase
 from otel_learning.cli.main import app
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """0 when the pages are, or now are, what the code says; 1 when one is out of date."""
     stale = []
     for name, page in pages().items():
-        file = DOCS / "reference" / name
+        file = DOCS / name
         if file.exists() and file.read_text(encoding="utf-8") == page:
             continue
         stale.append(name)
@@ -35,15 +36,16 @@ def main(arguments: Sequence[str]) -> int:
             file.write_text(page, encoding="utf-8")
     for name in stale:
         verb = "is out of date: run make docs" if "--check" in arguments else "written"
-        sys.stderr.write(f"docs/reference/{name} {verb}\n")
+        sys.stderr.write(f"docs/{name} {verb}\n")
     return 1 if stale and "--check" in arguments else 0
 
 
 def pages() -> dict[str, str]:
     """File name -> content of every generated page."""
     makers: dict[str, Callable[[], str]] = {
-        "cli.md": cli, "schema.md": schema, "settings.md": settings, "attributes.md": attributes,
-        "http-api.md": http_api,
+        "reference/cli.md": cli, "reference/http-api.md": http_api,
+        "reference/schema.md": schema, "reference/settings.md": settings,
+        "reference/attributes.md": attributes, "grafana/otel-learning.json": dashboard,
     }  # fmt: skip
     return {name: make().rstrip() + "\n" for name, make in makers.items()}
 

@@ -84,8 +84,8 @@ class Settings(BaseSettings):
     )
     token: SecretStr | None = Field(
         default=None,
-        description="What requests to `otel-learning serve` have to carry. Without one it is "
-        "reached from its own machine alone.",
+        description="What requests to `otel-learning serve` and `mcp` have to carry. Without one "
+        "they are reached from their own machine alone.",
     )
 
     @field_validator("path", "profile")

@@ -105,11 +105,11 @@ def export(
 
 
 def _once(path: Path, what: Export, settings: DrainSettings) -> Exported:
-    from otel_learning.cli.progress import bar
+    from otel_learning.cli.progress import spinner
     from otel_learning.store import exporting
 
-    with bar("exporting", len(what.selection.tables)) as show:
-        return exporting.export(path, what, settings=settings, progress=show)
+    with spinner("exporting"):
+        return exporting.export(path, what, settings=settings)
 
 
 def _repeat(path: Path, what: Export, settings: DrainSettings, every: float, as_json: bool) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.serving import Token, TokenFile, Unprotected
 
 if TYPE_CHECKING:
     from otel_learning.server.mcp.work import Store
@@ -27,15 +27,8 @@ def mcp(
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="With http; 0: any free one.")
     ] = 4319,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="With http: a file that holds the token that requests have to carry. Default: "
-            "OTEL_EXPORTER_LEARNING_TOKEN.",
-            show_default=False,
-        ),
-    ] = None,
+    token: Token = None,
+    token_file: TokenFile = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,13 +37,7 @@ def mcp(
             "given several times.",
         ),
     ] = None,
-    unprotected: Annotated[
-        bool,
-        typer.Option(
-            "--unprotected",
-            help="Let others reach it without a token, where something else keeps strangers out.",
-        ),
-    ] = False,
+    unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +49,9 @@ def mcp(
     """
     from otel_learning.cli.exits import say
     from otel_learning.cli.options import settings_in_force
+    from otel_learning.cli.serving import log_to_stderr, secret_of
     from otel_learning.errors import ConfigurationError
+    from otel_learning.server.addresses import check_exposure
     from otel_learning.server.mcp.serving import serve_stdio
     from otel_learning.server.mcp.work import Store
     from otel_learning.store.drain import DrainSettings
@@ -71,39 +60,30 @@ def mcp(
         raise ConfigurationError(f"--transport {transport!r} is unknown", "stdio or http")
     chosen = settings_in_force(db)
     store = Store(chosen.path, DrainSettings.of(chosen))
-    _log_to_stderr()
+    log_to_stderr()
     if not store.path.exists():
         say(f"warning: there is no store at {store.path} yet")
     if transport == "stdio":
         serve_stdio(store)
         return
-    token = _token(token_file) or (chosen.token and chosen.token.get_secret_value()) or None
-    _serve_http(
-        store, host, port, token, allow_host or [], unprotected=unprotected, as_json=as_json
-    )
+    secret = secret_of(chosen, token, token_file)
+    check_exposure(host, secret, unprotected=unprotected)
+    _serve_http(store, host, port, secret, allow_host or [], as_json=as_json)
 
 
 def _serve_http(
-    store: Store, host: str, port: int, token: str | None, hosts: list[str], *, unprotected: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+    store: Store, host: str, port: int, token: str | None, hosts: list[str], *, as_json: bool
+) -> None:
     import signal
     import sys
 
     from otel_learning.cli.exits import say
     from otel_learning.cli.output import print_json
-    from otel_learning.server.mcp.http import (
-        PATH,
-        check_exposure,
-        create_app,
-        listen,
-        serve_http,
-    )
+    from otel_learning.server.addresses import bracketed, listen
+    from otel_learning.server.mcp.http import PATH, create_app, serve_http
 
-    check_exposure(host, token, unprotected=unprotected)
     taken = listen(host, port)
-    name = f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{taken.getsockname()[1]}{PATH}"
+    url = f"http://{bracketed(host)}:{taken.getsockname()[1]}{PATH}"
 
     def ready() -> None:
         say(f"listening on {url}; store {store.path}; {'with' if token else 'without'} a token")
@@ -113,28 +93,3 @@ def _serve_http(
 
     if serve_http(create_app(store, host, token, hosts), taken, ready) == signal.SIGINT:
         raise KeyboardInterrupt
-
-
-def _token(file: Path | None) -> str | None:
-    from otel_learning.errors import ConfigurationError
-
-    if file is None:
-        return None
-    try:
-        token = file.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--token-file {file} cannot be read: {error}") from error
-    if not token or not token.isascii() or not token.isprintable():
-        raise ConfigurationError(
-            f"--token-file {file} holds no token", "printable ASCII, on one line"
-        )
-    return token
-
-
-def _log_to_stderr() -> None:
-    import logging
-    import sys
-
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s"
-    )

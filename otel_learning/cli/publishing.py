@@ -58,8 +58,8 @@ def publish(
         bool,
         typer.Option(
             "--maintain",
-            help="Do not publish: merge small files, let go of snapshots older than an hour, and "
-            "delete files that nothing needs.",
+            help="Do not publish: roll up days, merge small files, let go of snapshots older than "
+            "an hour, and delete files that nothing needs.",
         ),
     ] = False,
     keep: Annotated[
@@ -165,6 +165,7 @@ def _maintain(address: LakeAddress, keep: float | None, *, as_json: bool) -> Non
     print_pairs(
         {
             "files": f"{done.files_before} before, {done.files} now, {size(done.bytes)}",
+            "days rolled up": done.rolled_up_days,
             "snapshots": f"{done.snapshots_before} before, {done.snapshots} now",
             "executions deleted": done.deleted,
             "unneeded files deleted": done.unneeded_files,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.serving import Token, TokenFile, Unprotected
 
 OPEN_SECONDS = 5.0
 """How long the start waits for a store that another program holds; it can wait, too."""
@@ -30,18 +31,8 @@ def serve(
     grpc_port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="OTLP/gRPC; 0: none.")
     ] = 4317,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TOKEN",
-            help="What every request has to carry. Others on this machine can see it here: "
-            "--token-file or OTEL_EXPORTER_LEARNING_TOKEN hide it.",
-            show_default=False,
-        ),
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file that holds the token, and no more.")
-    ] = None,
+    token: Token = None,
+    token_file: TokenFile = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,13 +41,7 @@ def serve(
             "may be given several times.",
         ),
     ] = None,
-    unprotected: Annotated[
-        bool,
-        typer.Option(
-            "--unprotected",
-            help="Let others reach it without a token, where something else keeps strangers out.",
-        ),
-    ] = False,
+    unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,16 +55,18 @@ def serve(
     from otel_learning.cli.exits import say
     from otel_learning.cli.options import settings_in_force
     from otel_learning.cli.output import print_json
-    from otel_learning.server.run import Addresses, check_exposure, quiet_libraries, reserve
+    from otel_learning.cli.serving import log_to_stderr, secret_of
+    from otel_learning.server.addresses import check_exposure
+    from otel_learning.server.run import Addresses, quiet_libraries, reserve
 
     chosen = settings_in_force(db)
-    secret = _token(token, token_file) or (chosen.token and chosen.token.get_secret_value()) or None
+    secret = secret_of(chosen, token, token_file)
     check_exposure(host, secret, unprotected=unprotected)
     quiet_libraries()
     addresses = Addresses(host, port, grpc_port)
     taken = reserve(addresses)
     try:
-        _log_to_stderr()
+        log_to_stderr()
         _open(chosen.path)
 
         from otel_learning.server.app import create_app
@@ -106,22 +93,6 @@ def serve(
         raise KeyboardInterrupt
 
 
-def _token(token: str | None, file: Path | None) -> str | None:
-    from otel_learning.errors import ConfigurationError
-
-    if token is not None and file is not None:
-        raise ConfigurationError("--token and --token-file are two tokens", "give one of them")
-    if file is not None:
-        try:
-            token = file.expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"--token-file {file} cannot be read: {error}") from error
-    if token is not None and (not token or not token.isascii() or not token.isprintable()):
-        where = "--token" if file is None else f"--token-file {file}"
-        raise ConfigurationError(f"{where} holds no token", "printable ASCII, on one line")
-    return token
-
-
 def _open(path: Path) -> None:
     """Makes the store where there is none, and brings in what waits.
 
@@ -135,12 +106,3 @@ def _open(path: Path) -> None:
         LearningDatabase(path, timeout_seconds=OPEN_SECONDS).drain()
     except StoreLockedError as error:
         say(f"warning: {error.args[0]}: what is received waits in the spool")
-
-
-def _log_to_stderr() -> None:
-    import logging
-    import sys
-
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s"
-    )

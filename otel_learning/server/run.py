@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import ipaddress
 import logging
 import os
 import signal
@@ -19,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from otel_learning.errors import ConfigurationError, OtelLearningError
+from otel_learning.server.addresses import ListenError, bracketed, listen
 from otel_learning.server.grpc import GrpcServer
 
 CONNECTIONS: Final = 1024
@@ -32,10 +30,6 @@ GRACE_SECONDS: Final = 10.0
 """How long the end waits for requests that are being answered."""
 
 
-class ListenError(OtelLearningError):
-    """An address cannot be listened on."""
-
-
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Where the server listens; a gRPC port of 0 is none."""
@@ -45,47 +39,11 @@ class Addresses:
     grpc_port: int
 
     def http(self, port: int) -> str:
-        return f"http://{_bracketed(self.host)}:{port}"
+        return f"http://{bracketed(self.host)}:{port}"
 
     @property
     def grpc(self) -> str | None:
-        return f"{_bracketed(self.host)}:{self.grpc_port}" if self.grpc_port else None
-
-
-def check_exposure(host: str, token: str | None, *, unprotected: bool) -> None:
-    """Refuses to be reachable by others without a token, unless that was asked for by name.
-
-    Raises:
-        ConfigurationError: it would be.
-    """
-    if token is None and not unprotected and not _is_loopback(host):
-        raise ConfigurationError(
-            f"--host {host} lets others reach the server, and there is no token",
-            "give --token-file FILE, or --unprotected where something else keeps others out",
-        )
-
-
-def listen(host: str, port: int, option: str = "--port") -> socket.socket:
-    """A socket that listens. Raises ListenError: the port is taken, or the host is not ours."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        found = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ListenError(f"--host {host!r} is no address of this machine: {error}") from error
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-        found.listen(128)
-    except OSError as error:
-        found.close()
-        if error.errno == errno.EADDRINUSE:
-            raise ListenError(
-                f"port {port} of {host} is in use", f"choose another with {option}"
-            ) from error
-        raise ListenError(f"cannot listen on port {port} of {host}: {error.strerror}") from error
-    return found
+        return f"{bracketed(self.host)}:{self.grpc_port}" if self.grpc_port else None
 
 
 def reserve(addresses: Addresses) -> socket.socket:
@@ -228,18 +186,6 @@ def _end_on_signals(server: uvicorn.Server) -> list[signal.Signals]:
     for which in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(which, end, which)
     return ended
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def quiet_libraries() -> None:

@@ -6,6 +6,7 @@ at a million of them takes tenths of a second; nothing of it is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -101,15 +102,18 @@ def extent(reader: Reader) -> Extent:
     count, first, newest = reader.sql(
         "SELECT count(*), min(started_at), max(started_at) FROM executions"
     )[0]
-    choices: dict[str, list[tuple[str | None, int]]] = {}
-    for name in ("environment", "repo", "task_type"):
-        choices[name] = [
-            (value, int(executions))
-            for value, executions in reader.sql(
-                f"SELECT {name}, sum(executions) AS n FROM routing_statistics GROUP BY 1 "
-                f"ORDER BY n DESC, 1 NULLS LAST LIMIT {CHOICES_MOST}"
-            )
-        ]
+    names = ("environment", "repo", "task_type")
+    choices: dict[str, list[tuple[str | None, int]]] = {name: [] for name in names}
+    for *which, environment, repo, task_type, executions in reader.sql(
+        f"SELECT {', '.join(f'grouping({name})' for name in names)}, {', '.join(names)}, "
+        "sum(executions) AS n FROM routing_statistics "
+        f"GROUP BY GROUPING SETS ({', '.join(f'({name})' for name in names)}) "
+        "ORDER BY n DESC, environment NULLS LAST, repo NULLS LAST, task_type NULLS LAST"
+    ):
+        at = which.index(0)
+        into = choices[names[at]]
+        if len(into) < CHOICES_MOST:
+            into.append(((environment, repo, task_type)[at], int(executions)))
     return Extent(count, first, newest, choices)
 
 
@@ -133,22 +137,34 @@ def days(reader: Reader, scope: Scope) -> list[tuple[date, Figures]]:
 
 
 def groups(
-    reader: Reader, scope: Scope, column: str, most: int = 50
-) -> list[tuple[str | None, Figures]]:
-    """The same for each value of a column, the dearest first; without durations.
+    reader: Reader, scope: Scope, columns: Sequence[str], most: int = 50
+) -> dict[str, list[tuple[str | None, Figures]]]:
+    """The same for each value of each column, the dearest first; without durations.
+
+    All columns are put together in one look at the executions.
 
     Raises:
-        InputError: figures cannot be put together by that column.
+        InputError: figures cannot be put together by one of them.
     """
-    column = _checked(column)
+    wanted = list(dict.fromkeys(_checked(column) for column in columns))
     where, values = scope.condition()
     figures = _FIGURES.format(durations="NULL, NULL")
     rows = reader.sql(
-        f"SELECT {column}, {figures} FROM executions WHERE {where} GROUP BY 1 "
-        "ORDER BY coalesce(sum(actual_cost), 0) DESC, count(*) DESC, 1 NULLS LAST LIMIT ?",
-        [*values, most],
+        f"SELECT {', '.join(f'grouping({c})' for c in wanted)}, {', '.join(wanted)}, {figures} "
+        f"FROM executions WHERE {where} "
+        f"GROUP BY GROUPING SETS ({', '.join(f'({c})' for c in wanted)}) "
+        "ORDER BY coalesce(sum(actual_cost), 0) DESC, count(*) DESC, "
+        f"{', '.join(f'{c} NULLS LAST' for c in wanted)}",
+        values,
     )
-    return [(row[0], Figures(*row[1:])) for row in rows]
+    found: dict[str, list[tuple[str | None, Figures]]] = {column: [] for column in wanted}
+    many = len(wanted)
+    for row in rows:
+        at = row.index(0)  # the set that this row is of: 1 says that a column is not in it
+        into = found[wanted[at]]
+        if len(into) < most:
+            into.append((row[many + at], Figures(*row[2 * many :])))
+    return found
 
 
 class DayPart(NamedTuple):

@@ -74,18 +74,23 @@ def note_these(
 def begin(con: duckdb.DuckDBPyConnection, lake_id: UUID) -> UUID:
     """The store's id in a lake; where it is another lake than before, all of it is unpublished.
 
-    In the order of time, so that a lake's files hold neighbouring times each.
+    In the order of time, so that a lake's files hold neighbouring times each. Numbers go on: a
+    lake that is come back to must not take them for those that it knows.
     """
-    row = lease.one(con, "SELECT store_id, lake_id FROM publication")
+    row = lease.one(con, "SELECT store_id, lake_id, through FROM publication")
     if row is not None and row[1] == lake_id:
         return UUID(str(row[0]))
     store_id = UUID(str(row[0])) if row is not None else uuid4()
     with transaction(con):
+        newest = lease.one(con, "SELECT max(sequence) FROM unpublished")
+        through = max(row[2] if row else 0, newest[0] if newest and newest[0] else 0)
         con.execute("DELETE FROM unpublished WHERE change = 'written'")
         con.execute("DELETE FROM publication")
         con.execute(
-            "INSERT INTO publication VALUES (?, ?, 0, now())", [str(store_id), str(lake_id)]
+            "INSERT INTO publication VALUES (?, ?, ?, now())",
+            [str(store_id), str(lake_id), through],
         )
+        con.execute("UPDATE unpublished SET sequence = sequence + ?", [through])
         note(con, "execution", "SELECT execution_id AS id, day FROM settled_executions "
              "ORDER BY started_at")  # fmt: skip
         note(con, "feedback", "SELECT feedback_id AS id, NULL::DATE AS day FROM feedback")

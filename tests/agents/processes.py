@@ -68,7 +68,9 @@ async def connected(
     async with AsyncExitStack() as stack:
         target: Any = server
         if isinstance(server, str):
-            sender = await stack.enter_async_context(httpx2.AsyncClient(headers=headers))
+            sender = await stack.enter_async_context(
+                httpx2.AsyncClient(headers=headers, timeout=120)
+            )
             target = streamable_http_client(server, http_client=sender)
         yield await stack.enter_async_context(Client(target, mode=mode, read_timeout_seconds=60))
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from otel_learning import LearningDatabase
+from otel_learning.knowledge import database
+from otel_learning.server.mcp.tools import tool_named
 from otel_learning.server.mcp.words import alike
+from otel_learning.server.mcp.work import Store
+from otel_learning.store.drain import DrainSettings
 from tests.agents.processes import Served, ask, refused, stdio
-from tests.command_line import Run
-
-__all__ = ["Run"]
+from tests.command_line import copy_store
+from tests.knowledge.stores import task, write
 
 
 @pytest.mark.parametrize(
@@ -115,9 +118,37 @@ def test_not_enough_evidence_is_an_answer(tmp_path: Path) -> None:
 
     advice = ask(stdio(path), "recommend", task_type="bug_fix", default="small")
     found = ask(stdio(path), "find_solutions", task="anything")
+    alike_ones = ask(stdio(path), "find_similar_executions", text="anything")
 
     assert (advice["choice"], advice["basis"]) == ("small", "insufficient")
     assert "Not enough evidence" in advice["explanation"]
     assert found["solutions"] == []
     assert "not enough evidence" in found["notes"][-1]
     assert "Nothing is known" in found["prompt"]
+    assert alike_ones["executions"] == []
+    assert "No execution with a task description fits" in alike_ones["notes"][0]
+
+
+def test_what_cannot_be_found_yet_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that has no time to bring in all that is new says that it has not seen it."""
+    path = tmp_path / "learning.duckdb"
+    write(path, [task(number, f"thing {number}") for number in range(40)])
+    monkeypatch.setattr(database, "CATCH_UP_SECONDS", 0.0)
+
+    found = tool_named("find_similar_executions").call(
+        Store(path, DrainSettings()), {"text": "thing 7"}
+    )
+
+    assert "Not every task can be found yet" in found["notes"][0]
+
+
+def test_solutions_are_kept_for_a_while_only(solved_store: Path, tmp_path: Path) -> None:
+    """A second question is answered from memory, and soon from the store again."""
+    store = Store(copy_store(solved_store, tmp_path / "s.duckdb"), DrainSettings())
+    first = store.library(None, 3)
+
+    assert store.library(None, 3) is first
+    assert store.library(None, 4) is not first
+    store._libraries = {key: (0.0, found) for key, (_, found) in store._libraries.items()}
+    again = store.library(None, 4)
+    assert store.library(None, 4) is again

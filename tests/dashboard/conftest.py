@@ -1,4 +1,4 @@
-"""One site per store for all tests, and one browser."""
+"""One site per store for this package, and one browser; gone before other tests run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.dashboard.sites import Site, busy, hostile, serving
 __all__ = ["run_cli"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A busy store, with feedback, an experiment and a policy."""
     with serving(busy(tmp_path_factory.mktemp("busy") / "learning.duckdb")) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A store without an execution."""
     path = tmp_path_factory.mktemp("empty") / "learning.duckdb"
@@ -33,14 +33,14 @@ def empty_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hostile_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A store in which every name is markup."""
     with serving(hostile(tmp_path_factory.mktemp("hostile") / "learning.duckdb")) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """A real Chromium: that of CHROMIUM, of playwright, or of the system."""
     with sync_playwright() as playwright:

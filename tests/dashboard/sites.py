@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import threading
@@ -79,6 +80,10 @@ def serving(store: Path, **options: Any) -> Iterator[Site]:
     finally:
         server.should_exit = True
         thread.join(20)
+        # Playwright has an event loop in this thread, and there is one per thread at most.
+        closing = threading.Thread(target=lambda: asyncio.run(app.state.database.close()))
+        closing.start()
+        closing.join(20)
 
 
 TASKS = 1_200

@@ -43,6 +43,7 @@ def test_every_page_answers(site: Site, path: str) -> None:
     assert status == 200
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
+    assert not re.search(r">(?:[^<]*\b)?(undefined|NaN|null|None|inf)\b", text)
     found = tags(text)
     assert sum(tag == "h1" for tag, _ in found) == 1
     for tag, attributes in found:

@@ -31,7 +31,7 @@ def _has(folder: Path) -> bool:
 class Cluster:
     """Started, killed and started again as a test wants it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
         folder = programs()
         assert folder is not None, "PostgreSQL is not installed: make .venv-lake/.postgres"
         self._bin = folder
@@ -41,6 +41,7 @@ class Cluster:
         if self._as:
             shutil.chown(self.folder, self._as["user"], self._as["group"])
         self._databases = 0
+        self._fsync = fsync
         self._run(
             "initdb", "-D", str(self._data), "-A", "trust", "-U", "lake", "--no-sync",
             "--encoding=UTF8", "--locale=C",
@@ -64,7 +65,8 @@ class Cluster:
         options = " ".join(
             f"-c {option}"
             for option in (
-                "listen_addresses=", f"unix_socket_directories={self.folder}", "fsync=off",
+                "listen_addresses=", f"unix_socket_directories={self.folder}",
+                f"fsync={'on' if self._fsync else 'off'}",
                 "log_lock_waits=on",
             )
         )  # fmt: skip

@@ -9,10 +9,13 @@ import pytest
 from otel_learning import FeedbackRecord, LearningDatabase
 from otel_learning.errors import StoreLockedError, StoreMissingError
 from otel_learning.store import compaction
+from otel_learning.store.archive import archive
 from otel_learning.store.backup import back_up
+from otel_learning.store.drain import DrainSettings
 from otel_learning.store.forget import forget
 from otel_learning.store.lake.publish import _alone
 from otel_learning.store.restore import restore
+from tests.command_line import copy_store
 from tests.durability import harness
 from tests.lake.conftest import Place
 from tests.lake.publishing import assert_once, export, publish, rows_of
@@ -84,9 +87,8 @@ def test_feedback_that_is_taken_back(store: Path, lake: Place) -> None:
         assert (found.user_accepted, found.feedback_count) == (None, 0)
 
 
-def test_a_store_that_comes_back_from_a_backup(store: Path, lake: Path | Place) -> None:
+def test_a_store_that_comes_back_from_a_backup(store: Path, lake: Place) -> None:
     """Published, restored to before, filled otherwise: the lake has each once, and loses none."""
-    assert isinstance(lake, Place)
     backup = back_up(store).path
     publish(store, lake)
     export(store, harness.tasks("later", 0, 5))
@@ -99,6 +101,31 @@ def test_a_store_that_comes_back_from_a_backup(store: Path, lake: Path | Place) 
     assert_once(lake, _names(0, 40) | _names(0, 5, "later") | _names(0, 5, "after"))
     publish(store, lake)
     assert_once(lake, _names(0, 40) | _names(0, 5, "later") | _names(0, 5, "after"))
+
+
+def test_what_was_to_be_erased_survives_a_restore(store: Path, lake: Place) -> None:
+    """R5: of what was published, forgotten, and is in no backup, the lake is told all the same."""
+    publish(store, lake)
+    backup = back_up(store).path
+    export(store, harness.task("newer"))
+    publish(store, lake)
+    forget(store, {("task_id", "newer")})
+    restore(store, backup)
+
+    assert publish(store, lake).erased == 1
+    assert_once(lake, _names(0, 40))
+
+
+def test_an_archive_waits_for_the_lake(store: Path, lake: Place) -> None:
+    """What was not published yet is not taken out of the tables that it is published from."""
+    settings = DrainSettings(ledger_window_seconds=0.001)
+    publish(store, lake)
+    export(store, harness.tasks("late", 0, 3))
+    done = archive(store, 1, settings=settings)
+    publish(store, lake)
+
+    assert (done.executions, done.kept) == (40, 3)
+    assert_once(lake, _names(0, 40) | _names(0, 3, "late"))
 
 
 def test_a_compacted_store(store: Path, lake: Place) -> None:
@@ -137,6 +164,21 @@ def test_another_lake_gets_everything(
 
     assert publish(store, second).executions == 40
     assert_once(second, _names(0, 40))
+    export(store, harness.tasks("more", 0, 3))
+    publish(store, lake)
+    assert_once(lake, _names(0, 40) | _names(0, 3, "more"))
+
+
+def test_a_copied_store_goes_its_own_way(store: Path, lake: Place, tmp_path: Path) -> None:
+    """As an image of a machine is copied: what is stored in either is in the lake."""
+    publish(store, lake)
+    copy = copy_store(store, tmp_path / "copy.duckdb")
+    export(store, harness.tasks("here", 0, 9))
+    publish(store, lake)
+    export(copy, harness.tasks("there", 0, 3))
+    publish(copy, lake)
+
+    assert_once(lake, _names(0, 40) | _names(0, 9, "here") | _names(0, 3, "there"))
 
 
 def test_one_process_publishes_a_store(store: Path, lake: Place) -> None:

@@ -37,6 +37,32 @@ def test_files_are_merged_and_snapshots_end(tmp_path: Path, lake: Place) -> None
     assert_once(lake, {f"t-{number}" for number in range(200)})
 
 
+def test_days_are_rolled_up(tmp_path: Path, lake: Place) -> None:
+    """By the upkeep; the views say the same before and after, and when a day changes again."""
+    views = ("tier_performance", "pool_performance", "routing_statistics", "solution_patterns")
+    store = tmp_path / "learning.duckdb"
+    spans = [
+        span for number in range(30)
+        for span in harness.task(f"t-{number}", start_ns=harness.START_NS + number % 3 * DAY_NS)
+    ]  # fmt: skip
+    export(store, spans)
+    publish(store, lake)
+    assert rows_of(lake.address, "rollup_status")[0][:2] == (0, 3)
+
+    kept = upkeep.maintain(LakeAddress.of(lake.address))
+
+    assert kept.rolled_up_days == 3
+    assert rows_of(lake.address, "rollup_status")[0][:2] == (3, 0)
+    for view in views:
+        assert rows_of(lake.address, view) == rows_of(store, view), view
+    export(store, harness.task("late", start_ns=harness.START_NS + DAY_NS))
+    forget(store, {("task_id", "t-2")})
+    publish(store, lake)
+    assert rows_of(lake.address, "rollup_status")[0][:2] == (1, 2)
+    for view in views:
+        assert rows_of(lake.address, view) == rows_of(store, view), view
+
+
 def test_a_reader_keeps_its_moment(tmp_path: Path, lake: Place) -> None:
     """A snapshot shows the same while others publish and files are merged."""
     store = export(tmp_path / "learning.duckdb", harness.tasks("t", 0, 20))

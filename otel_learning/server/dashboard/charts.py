@@ -174,9 +174,8 @@ def spread_by_day(values: tuple[SpreadDay, ...], width: int) -> alt.TopLevelMixi
     y = alt.Y("seconds:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
     base = alt.Chart(_data(rows)).encode(x=x, y=y, color=shade)
     lines = base.mark_line(strokeWidth=2) if len(values) > 1 else base.mark_circle(size=50)
-    named = (
-        alt.Chart(_data(ends)).mark_text(align="right", dy=-9, dx=0).encode(x=x, y=y, text="line:N")
-    )
+    named = alt.Chart(_data(ends)).mark_text(align="left", dx=8, baseline="middle")
+    named = named.encode(x=x, y=y, text="said:N")
     return _layers(lines, named, height=HEIGHT)
 
 

@@ -81,6 +81,11 @@ def counted(value: int, one: str, more: str | None = None) -> str:
     return f"{value:,} {one if value == 1 else more or one + 's'}"
 
 
+def signed_money(value: float | None) -> str:
+    """A difference of USD, with its sign."""
+    return f"+{money(value)}" if value is not None and value > 0 else money(value)
+
+
 def times(value: float | None) -> str:
     """A factor: `1.1 times`."""
     return UNKNOWN if value is None else f"{value:.3g}\N{MULTIPLICATION SIGN}"

@@ -7,9 +7,7 @@ page of another origin sends.
 
 from __future__ import annotations
 
-import errno
 import hmac
-import ipaddress
 import json
 import signal
 import socket
@@ -21,7 +19,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from otel_learning.errors import ConfigurationError, OtelLearningError
+from otel_learning.server.addresses import bracketed
 from otel_learning.server.mcp.serving import build
 
 if TYPE_CHECKING:
@@ -35,40 +33,9 @@ GRACE_SECONDS: Final = 5
 _OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
-class ListenError(OtelLearningError):
-    """An address cannot be listened on."""
-
-
-def check_exposure(host: str, token: str | None, *, unprotected: bool) -> None:
-    """Refuses to be reachable by others without a token, unless that was asked for by name.
-
-    Raises:
-        ConfigurationError: it would be.
-    """
-    if token is None and not unprotected and not _is_loopback(host):
-        raise ConfigurationError(
-            f"--host {host} lets others reach the server, and there is no token",
-            "give --token-file FILE, or --unprotected where something else keeps others out",
-        )
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises ListenError: the port is taken, or the host is not ours."""
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-        )
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ListenError(
-                f"port {port} of {host} is in use", "choose another with --port"
-            ) from error
-        raise ListenError(f"cannot listen on port {port} of {host}: {error}") from error
-
-
 def create_app(store: Store, host: str, token: str | None, hosts: Iterable[str] = ()) -> ASGIApp:
     """The ASGI application; `hosts` are names under which it may be asked beside this machine's."""
-    names = [*_OWN_NAMES, _bracketed(host), *hosts]
+    names = [*_OWN_NAMES, bracketed(host), *hosts]
     app = build(store).streamable_http_app(
         streamable_http_path=PATH, json_response=True, stateless_http=True,
         transport_security=TransportSecuritySettings(
@@ -131,15 +98,3 @@ class _TokenRequired:
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -15,6 +17,7 @@ from otel_learning.store.vocabulary import COLUMNS, vocabulary
 
 if TYPE_CHECKING:
     from otel_learning.knowledge.database import LearningDatabase
+    from otel_learning.knowledge.library import Library
     from otel_learning.knowledge.solutions import Solution
     from otel_learning.records import ExecutionDetail
     from otel_learning.store.drain import DrainSettings
@@ -27,6 +30,9 @@ SIMILAR: Final = 200
 ATTEMPTS_MOST: Final = 20
 EVIDENCE_MOST: Final = 3
 CANDIDATES_MOST: Final = 20
+LIBRARY_AGE: Final = 5.0
+"""How long solutions are answered from memory, for each second that it took to find them. They
+change slowly, and a large store would be read anew for each question."""
 _UNREAD: Final = ("store-locked", "store-missing", "store-unreadable", "evidence-failed")
 """Reasons of advice that did not come from rows, though it looks like "not enough evidence"."""
 
@@ -42,6 +48,7 @@ class Store:
         self._timeout = timeout_seconds
         self._lock = threading.Lock()
         self._opened: LearningDatabase | None = None
+        self._libraries: dict[tuple[str | None, int], tuple[float, Library]] = {}
 
     def database(self) -> LearningDatabase:
         """Raises StoreMissingError while there is none."""
@@ -64,6 +71,20 @@ class Store:
 
     def words(self) -> Words:
         return Words(self.database())
+
+    def library(self, environment: str | None, min_support: int) -> Library:
+        """The solutions that the store shows, without what they were found in."""
+        from otel_learning.knowledge.library import library
+
+        key = (environment, min_support)
+        kept_until, found = self._libraries.get(key, (0.0, None))
+        began = time.monotonic()
+        if found is None or began >= kept_until:
+            whole = library(self.database(), environment=environment, min_support=min_support)
+            found = replace(whole, executions=[], vectors={})
+            took = time.monotonic() - began
+            self._libraries = {key: (time.monotonic() + LIBRARY_AGE * took, found)}
+        return found
 
 
 def describe_store(store: Store, _: arguments.NoArguments) -> answers.Described:
@@ -137,6 +158,7 @@ def find_similar_executions(store: Store, asked: arguments.Similar) -> answers.S
         success=_success(asked.outcome),
     )  # fmt: skip
     notes = store.words().unknown(task_type=asked.task_type, repo=asked.repo)
+    notes += _unsearchable(store)
     if not found and not notes:
         notes.append("No execution with a task description fits; leave filters out.")
     return answers.SimilarFound(
@@ -152,10 +174,10 @@ def find_similar_executions(store: Store, asked: arguments.Similar) -> answers.S
 
 def find_solutions(store: Store, asked: arguments.Solutions) -> answers.SolutionsFound:
     """What worked before, for a task or at all; also as a text for a prompt."""
-    from otel_learning.knowledge.library import for_task, library, prompt
+    from otel_learning.knowledge.library import for_task, prompt
 
     database = store.database()
-    known = library(database, environment=asked.environment, min_support=asked.min_support)
+    known = store.library(asked.environment, asked.min_support)
     found: list[tuple[Solution, float | None]]
     if asked.task is not None:
         alike = database.search(asked.task, limit=SIMILAR, environment=known.environment)
@@ -308,6 +330,20 @@ def _unseen(
         for arm in arms:
             notes += words.unknown(**{asked.by: arm})
     return notes
+
+
+def _unsearchable(store: Store) -> list[str]:
+    """A note where a search cannot find every task; mostly it can, as it brings in what is new."""
+    from otel_learning.knowledge.models import embedder_of
+    from otel_learning.settings import load
+    from otel_learning.store.neighbours import up_to_date
+
+    if up_to_date(store.database(), embedder_of(load()[0].embedder).model) is not None:
+        return []
+    return [
+        "Not every task can be found yet: much is new. `otel-learning embed`, run where the store "
+        "is, makes it searchable."
+    ]
 
 
 def _success(outcome: str | None) -> Any:

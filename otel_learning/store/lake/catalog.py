@@ -46,17 +46,6 @@ def errors(address: LakeAddress) -> Iterator[None]:
         raise LakeError(f"the lake {address}: {_without_secrets(error, address)}") from error
 
 
-def may_pass(error: LakeError) -> bool:
-    """Whether it may be another writer's or PostgreSQL's doing, not that of what was asked."""
-    import duckdb
-
-    ours = (
-        duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError,
-        duckdb.IntegrityError,
-    )  # fmt: skip
-    return not isinstance(error.__cause__, ours)
-
-
 def missing(address: LakeAddress) -> StoreMissingError:
     """There is a database, and no lake of ours in it."""
     return StoreMissingError(
@@ -107,9 +96,19 @@ def connect(
             if not read_only:
                 con.execute(f"ATTACH {_literal(address.postgres)} AS catalog (TYPE postgres)")
     except BaseException:
-        con.close()
+        close(con)
         raise
     return con
+
+
+def close(con: duckdb.DuckDBPyConnection) -> None:
+    """Closes a connection to a lake.
+
+    What DuckDB rolls back by itself when it closes must not fail: the exception that it throws
+    where PostgreSQL is gone ends the process.
+    """
+    _end(con)
+    con.close()
 
 
 @contextlib.contextmanager

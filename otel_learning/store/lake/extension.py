@@ -7,6 +7,7 @@ Or, for any release of DuckDB, an `INSTALL` was once run where the network could
 
 from __future__ import annotations
 
+import contextlib
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EXTENSIONS: Final = ("postgres_scanner", "ducklake")
 """In the order in which they are loaded."""
+OBJECT_STORES: Final = "httpfs"
+"""Needed only where the files are in one."""
 
 
 class LakeExtensionError(StoreError):
@@ -37,9 +40,8 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("SET autoinstall_known_extensions = false")
     con.execute("SET autoload_known_extensions = false")
     for name in EXTENSIONS:
-        file = _packaged(name)
         try:
-            con.execute(f"LOAD {quoted(file) if file is not None else name}")
+            con.execute(f"LOAD {_place(name)}")
         except duckdb.Error as error:
             raise LakeExtensionError(
                 f"DuckDB {duckdb.__version__} has no extension {name!r}",
@@ -48,6 +50,13 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
                 'python -c "import duckdb; '
                 "[duckdb.execute('INSTALL ' + name) for name in ('postgres', 'ducklake')]\"",
             ) from error
+    with contextlib.suppress(duckdb.Error):
+        con.execute(f"LOAD {_place(OBJECT_STORES)}")
+
+
+def _place(name: str) -> str:
+    file = _packaged(name)
+    return name if file is None else quoted(file)
 
 
 def _packaged(name: str) -> Path | None:

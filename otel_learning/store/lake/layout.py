@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from otel_learning.store import lease, schema
+from otel_learning.store import lease, rollups, schema
 from otel_learning.store.transaction import transaction
 
 if TYPE_CHECKING:
@@ -23,9 +23,13 @@ TABLES: Final = {
     "solutions": "SELECT *, NULL::UUID AS store_id FROM solutions",
     "part_executions": "SELECT *, NULL::UUID AS store_id FROM settled_executions",
     "part_attempts": "SELECT *, NULL::DATE AS day, NULL::UUID AS store_id FROM settled_attempts",
-    "stores": "SELECT NULL::UUID AS store_id, NULL::VARCHAR AS name, NULL::BIGINT AS generation, "
-    "NULL::BIGINT AS sequence, NULL::BIGINT AS published, NULL::TIMESTAMPTZ AS published_at",
+    "stores": "SELECT NULL::UUID AS store_id, NULL::VARCHAR AS name, NULL::VARCHAR AS copy, "
+    "NULL::BIGINT AS generation, NULL::BIGINT AS sequence, NULL::BIGINT AS published, "
+    "NULL::TIMESTAMPTZ AS published_at",
     "erased": "SELECT NULL::VARCHAR AS salt, NULL::VARCHAR AS hash, NULL::TIMESTAMPTZ AS erased_at",
+    "changed_days": "FROM changed_days",
+    "rolled_days": "FROM rolled_days",
+    **{table: f"FROM {table}" for table in rollups.ROLLUPS},
     "lakes": "SELECT NULL::UUID AS lake_id, NULL::TIMESTAMPTZ AS made_at",
 }
 """Each table of a lake, as a query over a store's. An execution that several stores hold parts of

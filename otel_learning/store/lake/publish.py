@@ -99,7 +99,7 @@ class Publisher:
         """Lets go of the lake."""
         if self._con is not None:
             con, self._con = self._con, None
-            con.close()
+            catalog.close(con)
 
     def publish(self) -> Published:
         """Brings in what waits, and publishes all that changed since the last time.
@@ -148,15 +148,16 @@ class Publisher:
         with catalog.turn(con):
             known = lease.one(
                 con,
-                "SELECT max(sequence) FROM lake.stores WHERE store_id = ? AND generation = ?",
-                [str(batch.store_id), batch.generation],
+                "SELECT max(sequence) FROM lake.stores "
+                "WHERE store_id = ? AND generation = ? AND copy = ?",
+                [str(batch.store_id), batch.generation, _which_copy(self.path)],
             )
             if known and known[0] is not None and known[0] >= batch.through:
                 return  # a kill fell between the lake's commit and letting go
             with transaction(con):
                 window = timedelta(seconds=self._settings.correlation_window_seconds)
                 written = put(con, batch.store_id, window, self._look_back)
-                _sign(con, batch, self.path.name)
+                _sign(con, batch, self.path)
                 failpoint("publish: before commit")
         done.executions += written.executions
         done.feedback += written.feedback
@@ -206,7 +207,7 @@ class Publisher:
                 with catalog.turn(con):
                     layout.bring_up(con)
             except BaseException:
-                con.close()
+                catalog.close(con)
                 raise
             self._con, self._reached = con, True
         return self._con
@@ -222,9 +223,11 @@ class Publisher:
             try:
                 with catalog.errors(self.address):
                     return body(self._connection())
-            except catalog.LakeError as error:
+            except catalog.LakeError:
+                # Of which kind it is cannot be told: a server that went away may show as an
+                # error in the query that was under way.
                 self.close()
-                if not left or not self._reached or not catalog.may_pass(error):
+                if not left or not self._reached:
                     raise
             done.retries += 1
             time.sleep(pause * (0.5 + secrets.SystemRandom().random()))
@@ -244,12 +247,14 @@ def put(
     """
     _leave_out_erased(con)
     _find_standing(con, window, look_back)
+    _mark_days(con, "stood")
     erased = _remember_erased(con)
     shared.put_together(con, store_id, window.total_seconds())
     con.execute(_KEYS)
     _delete_standing(con, "settled_attempts")
     said.publish(con, store_id)
     _delete_standing(con, "settled_executions")
+    _mark_days(con, "b_executions")
     written = _count(con, "b_executions")
     if written:
         con.execute("INSERT INTO lake.settled_executions BY NAME FROM b_executions "
@@ -259,6 +264,16 @@ def put(
         con.execute("INSERT INTO lake.settled_attempts BY NAME FROM b_attempts "
                     "ORDER BY started_at, execution_id, ordinal")  # fmt: skip
     return Published(written, _count(con, "b_feedback"), erased)
+
+
+def _mark_days(con: duckdb.DuckDBPyConnection, relation: str) -> None:
+    """Notes that rows of these days change, so that their rollups are computed live."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE marked AS SELECT DISTINCT day FROM {relation} "
+        "WHERE day NOT IN (SELECT day FROM lake.changed_days)"
+    )
+    if _count(con, "marked"):
+        con.execute("INSERT INTO lake.changed_days SELECT day, now() FROM marked")
 
 
 def _leave_out_erased(con: duckdb.DuckDBPyConnection) -> None:
@@ -384,16 +399,24 @@ _KEYS: Final = (
 )
 
 
-def _sign(con: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> None:
+def _which_copy(path: Path) -> str:
+    """Tells a store from a copy of it, which counts its changes on from the same number."""
+    return f"{socket.gethostname()}:{path}:{path.stat().st_ino}"
+
+
+def _sign(con: duckdb.DuckDBPyConnection, batch: Batch, path: Path) -> None:
     """Writes down, with the batch, how far the lake has this store."""
     store = str(batch.store_id)
     row = lease.one(con, "SELECT max(published) FROM lake.stores WHERE store_id = ?", [store])
     published = (row[0] if row and row[0] else 0) + batch.changes
     con.execute("DELETE FROM lake.stores WHERE store_id = ?", [store])
     con.execute(
-        "INSERT INTO lake.stores VALUES (?, ?, ?, ?, ?, now())",
-        [store, f"{socket.gethostname()}:{name}", batch.generation, batch.through, published],
-    )
+        "INSERT INTO lake.stores BY NAME SELECT ?::UUID AS store_id, ? AS name, ? AS copy, "
+        "?::BIGINT AS generation, ?::BIGINT AS sequence, ?::BIGINT AS published, "
+        "now() AS published_at",
+        [store, f"{socket.gethostname()}:{path.name}", _which_copy(path), batch.generation,
+         batch.through, published],
+    )  # fmt: skip
 
 
 def _solutions_differ(con: duckdb.DuckDBPyConnection, store_id: UUID) -> bool:

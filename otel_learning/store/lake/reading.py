@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_learning.store import lease
+from otel_learning.store import lease, rollups
 from otel_learning.store.lake import catalog, layout
 from otel_learning.store.lake.address import LakeAddress
 
@@ -28,6 +28,7 @@ _VIEWS: Final = {
     "execution_keys": "FROM lake.execution_keys",
     "feedback": "SELECT * EXCLUDE (store_id) FROM lake.feedback",
     "solutions": "SELECT * EXCLUDE (store_id) FROM lake.solutions",
+    **{table: f"FROM lake.{table}" for table in (*rollups.ROLLUPS, "rolled_days", "changed_days")},
 }
 """What stands in the place of a store's table."""
 _abandoned: list[object] = []
@@ -66,7 +67,7 @@ class LakeConnection:
                 _abandoned.append(self._con)
                 self._con = None
             if self._con is None:
-                self._con, self._owner = self._open(), os.getpid()
+                self._con, self._owner = connect(self.address, snapshot=self._snapshot), os.getpid()
             return self._con
 
     def pinned(self) -> LakeConnection:
@@ -80,29 +81,36 @@ class LakeConnection:
         with self._lock:
             con, self._con = self._con, None
         if con is not None and self._owner == os.getpid():
-            con.close()
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        folder = Path(tempfile.mkdtemp(prefix="otel-learning-"))
-        try:
-            file = folder / "views.duckdb"
-            _write_views(file)
-            con = catalog.connect(
-                self.address, read_only=True, database=str(file), snapshot=self._snapshot
-            )
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)  # DuckDB has the file open
-        try:
-            with catalog.errors(self.address):
-                if layout.lake_id(con) is None:
-                    raise catalog.missing(self.address)
-        except BaseException:
-            con.close()
-            raise
-        return con
+            catalog.close(con)
 
 
-def _write_views(file: Path) -> None:
+def connect(
+    address: LakeAddress, *, read_only: bool = True, snapshot: int | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A connection of which the own catalog is a store's, over what the lake holds.
+
+    Raises:
+        LakeExtensionError, LakeError: as `catalog.connect`.
+        StoreMissingError: nobody has published to the lake.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="otel-learning-"))
+    try:
+        file = folder / "views.duckdb"
+        write_views(file)
+        con = catalog.connect(address, read_only=read_only, database=str(file), snapshot=snapshot)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # DuckDB has the file open
+    try:
+        with catalog.errors(address):
+            if layout.lake_id(con) is None:
+                raise catalog.missing(address)
+    except BaseException:
+        catalog.close(con)
+        raise
+    return con
+
+
+def write_views(file: Path) -> None:
     """An empty store whose tables are views over a catalog `lake`."""
     import duckdb
 
@@ -116,13 +124,3 @@ def _write_views(file: Path) -> None:
             columns = [str(column) for column, *_ in con.execute(f"DESCRIBE {name}").fetchall()]
             con.execute(f"DROP TABLE {name}")
             con.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns)} FROM ({query})")
-        # Nothing is rolled up in a lake: every day is live.
-        con.execute(
-            "CREATE OR REPLACE VIEW live_days AS SELECT DISTINCT day FROM settled_executions"
-        )
-        con.execute(
-            "CREATE OR REPLACE VIEW live_executions AS "
-            "SELECT * EXCLUDE (evaluated_quality) "
-            "REPLACE (coalesce(evaluated_quality, quality_score) AS quality_score) "
-            "FROM settled_executions"
-        )

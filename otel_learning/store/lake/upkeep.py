@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_learning.store import lease
+from otel_learning.store import lease, rollups
 from otel_learning.store.day_keys import UNKNOWN_DAY
-from otel_learning.store.lake import catalog, layout
+from otel_learning.store.lake import catalog, reading
 from otel_learning.store.lake.address import LakeAddress
 from otel_learning.store.transaction import transaction
 
@@ -30,6 +30,7 @@ _CLOCKS_SECONDS: Final = 3600.0
 """By how much PostgreSQL's clock, or a disk's, may be before ours."""
 _DATED: Final = (
     "settled_attempts", "execution_keys", "part_attempts", "part_executions", "settled_executions",
+    "changed_days", "rolled_days", *rollups.ROLLUPS,
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ class Kept:
     bytes: int = 0
     snapshots_before: int = 0
     snapshots: int = 0
+    rolled_up_days: int = 0
     deleted: int = 0
     """Executions that were older than wanted."""
     unneeded_files: int = 0
@@ -70,14 +72,12 @@ def maintain(
     """
     done = Kept()
     with catalog.errors(address):
-        con = catalog.connect(address, read_only=False)
+        con = reading.connect(address, read_only=False)
         try:
-            if layout.lake_id(con) is None:
-                raise catalog.missing(address)
             with catalog.turn(con):
                 _maintain(con, keep_days, snapshots_seconds, done)
         finally:
-            con.close()
+            catalog.close(con)
     return done
 
 
@@ -94,6 +94,9 @@ def _maintain(
                 ).fetchall()
                 if table == "settled_executions":
                     done.deleted = int(gone[0][0])
+    begun = datetime.now(UTC)
+    done.rolled_up_days = _roll_up(con)
+    done.steps["roll_up"] = round((datetime.now(UTC) - begun).total_seconds(), 3)
     con.execute("DELETE FROM lake.erased WHERE erased_at < now() - to_seconds(?)", [ERASED_SECONDS])
     share = REWRITTEN_SHARE if snapshots_seconds else 0.0
     _call(con, done, "rewrite_data_files", f"delete_threshold => {share}")
@@ -105,6 +108,28 @@ def _maintain(
     done.unneeded_files = len(_call(con, done, "cleanup_old_files", older))
     done.unneeded_files += len(_call(con, done, "delete_orphaned_files", older))
     done.files, done.bytes, done.snapshots = _size(con)
+
+
+def _roll_up(con: duckdb.DuckDBPyConnection) -> int:
+    """Puts every changed day into the rollups, as a store does; returns how many."""
+    days = con.execute("SELECT day FROM lake.changed_days ORDER BY day").fetchall()
+    if not days:
+        return 0
+    listed = ", ".join(f"DATE '{day}'" for (day,) in days)
+    with transaction(con):
+        for table, view in rollups.ROLLUPS.items():
+            con.execute(f"DELETE FROM lake.{table} WHERE day IN ({listed})")
+            con.execute(
+                f"INSERT INTO lake.{table} SELECT * FROM {view} WHERE day IN ({listed}) "
+                "ORDER BY day"
+            )
+        con.execute(f"DELETE FROM lake.rolled_days WHERE day IN ({listed})")
+        con.execute(
+            "INSERT INTO lake.rolled_days SELECT DISTINCT day, now() FROM settled_executions "
+            f"WHERE day IN ({listed})"
+        )
+        con.execute(f"DELETE FROM lake.changed_days WHERE day IN ({listed})")
+    return len(days)
 
 
 def _call(

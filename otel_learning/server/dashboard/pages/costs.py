@@ -50,10 +50,8 @@ def build(database: LearningDatabase, asked: Asked, _: Mapping[str, str]) -> Pag
         if earlier is not None and common.covered(earlier, extent):
             before = dashboard_rows.totals(store, earlier)
         colours = common.Colours(dashboard_rows.arms(store, asked.by))
-        parts = {
-            column: dashboard_rows.groups(store, scope, column, ROWS)
-            for column in ("repo", "task_type", asked.by)
-        }
+        columns = ("repo", "task_type", asked.by)
+        parts = dashboard_rows.groups(store, scope, columns, ROWS)
         by_day = dashboard_rows.cost_by_day(store, scope, asked.by)
     page = Page(PATH, QUESTION, "", (), common.basis(scope, now.executions),
                 common.choices(extent))  # fmt: skip

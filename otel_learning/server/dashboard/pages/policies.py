@@ -97,7 +97,7 @@ def _shadow(found: Mapping[str, Any]) -> list[Block]:
         ("Version", Cell(f"Policy {version}", f"{PATH}/{version}")),
         ("Since", Cell(words.moment(shadow["since"]))),
         ("Change of success", Cell(effect(shadow["effect"], words.points))),
-        ("Change of cost", Cell(effect(shadow["cost_effect"], words.money))),
+        ("Change of cost", Cell(effect(shadow["cost_effect"], words.signed_money))),
         ("Executions", Cell(words.count(shadow["executions"]))),
     ])]  # fmt: skip
 
@@ -108,7 +108,8 @@ def effect(found: Mapping[str, Any], say: Any) -> str:
         return "not enough evidence"
     if found["low"] is None:
         return str(say(found["value"]))
-    return f"{say(found['value'])} ({say(found['low'])} to {say(found['high'])})"
+    low = str(say(found["low"])).removesuffix(" points")
+    return f"{say(found['value'])} ({low} to {say(found['high'])})"
 
 
 def rules(found: Sequence[Mapping[str, Any]], caption: str) -> Table | Note:

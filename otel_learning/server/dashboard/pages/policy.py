@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from otel_learning.errors import InputError
@@ -30,7 +31,7 @@ def build(database: LearningDatabase, _: Asked, places: Mapping[str, str]) -> Pa
     evidence = document["evidence"]
     answer = (
         f"Change of success over all tasks: {effect(proposal['effect'], words.points)}; of cost: "
-        f"{effect(proposal['cost_effect'], words.money)} each."
+        f"{effect(proposal['cost_effect'], words.signed_money)} each."
     )
     return Page(
         f"/policies/{found.policy_version}", f"Policy {found.policy_version}: {found.state}",
@@ -48,7 +49,7 @@ def build(database: LearningDatabase, _: Asked, places: Mapping[str, str]) -> Pa
                 ("Basis", Cell(words.plain(str(evidence["basis"])))),
                 ("Cost weight", Cell(f"{document['cost_weight']:g}")),
                 ("Made", Cell(words.moment(found.made_at))),
-                ("Expires", Cell(words.plain(str(document["expires_at"])))),
+                ("Expires", Cell(words.moment(datetime.fromisoformat(document["expires_at"])))),
             ])]),
         ],
         f"{found.state} since {words.moment(found.state_since)}",
@@ -62,7 +63,8 @@ def _changes(changes: Sequence[Mapping[str, Any]]) -> Table | Note:
     for change in changes:
         interval = (
             "not enough evidence" if change["low"] is None
-            else f"{words.points(change['low'])} to {words.points(change['high'])}"
+            else f"{words.points(change['low']).removesuffix(' points')} to "
+            f"{words.points(change['high'])}"
         )  # fmt: skip
         rows.append([
             Cell(context(change["context"])), Cell(words.plain(str(change["from"]))),
@@ -70,7 +72,7 @@ def _changes(changes: Sequence[Mapping[str, Any]]) -> Table | Note:
                  note=f"{words.share(change['after'].get(change['to'], 0.0))} of tasks"),
             Cell("unknown" if change["effect"] is None else words.points(change["effect"]),
                  note=interval),
-            Cell(words.money(change["cost_effect"])), Cell(words.count(change["support"])),
+            Cell(words.signed_money(change["cost_effect"])), Cell(words.count(change["support"])),
         ])  # fmt: skip
     return Table(
         "Changes, with 95 % intervals of the change of success",
