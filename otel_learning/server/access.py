@@ -18,16 +18,18 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from otel_learning.server import otlp
+from otel_learning.server import limits, otlp
 from otel_learning.server.metrics import Metrics
 from otel_learning.server.refusal import Reason, Refusal
 
 OPEN_PATHS: Final = frozenset(("/healthz", "/readyz"))
 """Probes carry no token; they tell whether, not what."""
+_WITHOUT_BODY: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+"""What a body that comes with these says is nobody's business, and is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,46 @@ class Guard:
 
         try:
             self._access.check(scope["path"], Headers(scope=scope))
+            if scope["method"] not in _WITHOUT_BODY and not _is_otlp(scope):
+                receive = await _bounded(scope, receive)
         except Refusal as refusal:
             await _answer(scope, refusal)(scope, receive, counted)
+            return
+        except ClientDisconnect:
             return
         await self._app(scope, receive, counted)
 
 
+async def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """The same request with its body whole: what reads it afterwards knows no bounds.
+
+    Raises:
+        Refusal: it is too large, or too slow.
+        ClientDisconnect: nobody waits for an answer any more.
+    """
+    size = 0
+
+    def took(count: int) -> None:
+        nonlocal size
+        size += count
+        if size > limits.QUESTION_BYTES:
+            raise limits.too_large(limits.QUESTION_BYTES, "a question needs no more")
+
+    body = await limits.read(Request(scope, receive).stream(), took)
+    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return given.pop() if given else await receive()
+
+    return again
+
+
+def _is_otlp(scope: Scope) -> bool:
+    return str(scope["path"]).startswith("/v1/")
+
+
 def _answer(scope: Scope, refusal: Refusal) -> Response:
-    if scope["path"].startswith("/v1/"):
+    if _is_otlp(scope):
         return otlp.refused(Request(scope), refusal)
     answer = refused(refusal)
     if refusal.reason is Reason.UNAUTHENTICATED:
@@ -120,7 +154,10 @@ def _answer(scope: Scope, refusal: Refusal) -> Response:
 
 def refused(refusal: Refusal) -> Response:
     """A refusal as the API says it."""
-    return problem(refusal.reason.http, refusal.message, refusal.hint, refusal.retry_seconds)
+    answer = problem(refusal.reason.http, refusal.message, refusal.hint, refusal.retry_seconds)
+    if refusal.reason in (Reason.TOO_LARGE, Reason.SLOW):
+        answer.headers["Connection"] = "close"  # what is still to come of it is not read
+    return answer
 
 
 def problem(

@@ -45,6 +45,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "The store is held by another program; Retry-After."},
 }  # fmt: skip
 
+BODY_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    413: {"model": Problem, "description": "The body has more than a megabyte."},
+    415: {"model": Problem, "description": "The body is not JSON."},
+}
+
 router = APIRouter(prefix="/api", tags=["Advice and knowledge"], responses=PROBLEMS)
 
 
@@ -121,7 +126,7 @@ async def solutions(
     return found[: question.limit]
 
 
-@router.post("/feedback")
+@router.post("/feedback", responses=BODY_PROBLEMS)
 async def feedback(request: Request, said: Feedback) -> FeedbackReceipt:
     """Say how good a result was, also long after, or before its telemetry has come.
 

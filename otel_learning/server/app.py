@@ -117,9 +117,14 @@ async def _package_error(_: Request, error: Any) -> Response:
     return problem(500, message, hint)
 
 
-async def _invalid(_: Request, error: Any) -> Response:
+async def _invalid(request: Request, error: Any) -> Response:
     """Names every argument that cannot be understood."""
     said = []
+    media = request.headers.get("content-type", "")
+    if request.method == "POST" and "json" not in media:
+        # The body was not read as JSON, and its fields are all that would be missed.
+        named = f"the Content-Type {media[:100]!r} is not taken" if media else "no Content-Type"
+        return problem(415, named, "send application/json")
     for issue in error.errors():
         place = ".".join(str(part) for part in issue["loc"] if part not in ("body", "query"))
         if issue["type"] == "json_invalid":

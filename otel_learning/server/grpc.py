@@ -40,6 +40,7 @@ class GrpcServer:
         self._receiver = receiver
         self._access = access
         self._metrics = metrics
+        self._reading = asyncio.Semaphore(limits.MESSAGES_AT_ONCE)
         self._server: Any = None
 
     async def start(self, address: str) -> int:
@@ -75,14 +76,25 @@ class GrpcServer:
         if signal.kept:
             self._receiver.check_room()
         with self._receiver.gate.entered() as load:
-            try:
-                async with asyncio.timeout(limits.REQUEST_SECONDS):
-                    body = await anext(aiter(messages), b"")
-            except TimeoutError:
-                raise limits.slow() from None
+            body = await self._message(messages)
             load.add(len(body))
             response = await self._receiver.receive(signal, body, is_json=False, is_gzip=False)
         return bytes(response.SerializeToString())
+
+    async def _message(self, messages: Any) -> bytes:
+        """The request's one message. Raises Refusal: others take too long, or this one does."""
+        try:
+            async with asyncio.timeout(limits.IDLE_SECONDS):
+                await self._reading.acquire()
+        except TimeoutError:
+            raise limits.busy("many other messages are being read") from None
+        try:
+            async with asyncio.timeout(limits.REQUEST_SECONDS):
+                return bytes(await anext(aiter(messages), b""))
+        except TimeoutError:
+            raise limits.slow() from None
+        finally:
+            self._reading.release()
 
 
 class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -5,8 +5,9 @@ A sender beyond them is asked to come again; nothing waits without a bound in me
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,9 +15,13 @@ from otel_learning.server.refusal import Reason, Refusal
 
 BODY_BYTES: Final = 64 * 1024**2
 """Of one request, before and after decompression."""
+QUESTION_BYTES: Final = 1024**2
+"""Of one request of the API; the longest comment is some kilobytes."""
 BYTES_AT_ONCE: Final = 256 * 1024**2
 """Of all requests that are being received or wait to be parsed."""
 REQUESTS_AT_ONCE: Final = 128
+MESSAGES_AT_ONCE: Final = 32
+"""Of gRPC that are being read: how large one is, is not known before it is whole."""
 IDLE_SECONDS: Final = 10.0
 """A sender that is silent for so long in the middle of a request is given up."""
 REQUEST_SECONDS: Final = 60.0
@@ -63,10 +68,32 @@ class Gate:
             self.bytes -= load.bytes
 
 
-def too_large() -> Refusal:
-    return Refusal(
-        Reason.TOO_LARGE, f"the request has more than {BODY_BYTES} bytes", "send smaller batches"
-    )
+async def read(parts: AsyncIterable[bytes], took: Callable[[int], None]) -> bytes:
+    """A whole body, as long as it comes in time.
+
+    Args:
+        parts: as they come.
+        took: told how much has come; raises Refusal where it is too much.
+
+    Raises:
+        Refusal: it was too slow, or too much.
+    """
+    found = []
+    loop = asyncio.get_running_loop()
+    last = loop.time() + REQUEST_SECONDS
+    try:
+        async with asyncio.timeout_at(min(last, loop.time() + IDLE_SECONDS)) as timeout:
+            async for part in parts:
+                took(len(part))
+                found.append(part)
+                timeout.reschedule(min(last, loop.time() + IDLE_SECONDS))
+    except TimeoutError:
+        raise slow() from None
+    return b"".join(found)
+
+
+def too_large(most: int = BODY_BYTES, hint: str = "send smaller batches") -> Refusal:
+    return Refusal(Reason.TOO_LARGE, f"the request has more than {most} bytes", hint)
 
 
 def busy(why: str) -> Refusal:

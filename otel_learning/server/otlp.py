@@ -138,27 +138,11 @@ async def _body(request: Request, load: Load) -> bytes:
     try:
         if declared.isdecimal() and int(declared) > limits.BODY_BYTES:
             raise limits.too_large()
-        return await _read(request, load)
+        return await limits.read(request.stream(), load.add)
     except Refusal as refusal:
         if refusal.reason is Reason.TOO_LARGE:
             await _linger(request)
         raise
-
-
-async def _read(request: Request, load: Load) -> bytes:
-    parts = []
-    loop = asyncio.get_running_loop()
-    last = loop.time() + limits.REQUEST_SECONDS
-    try:
-        async with asyncio.timeout_at(last) as timeout:
-            timeout.reschedule(min(last, loop.time() + limits.IDLE_SECONDS))
-            async for part in request.stream():
-                load.add(len(part))
-                parts.append(part)
-                timeout.reschedule(min(last, loop.time() + limits.IDLE_SECONDS))
-    except TimeoutError:
-        raise limits.slow() from None
-    return b"".join(parts)
 
 
 async def _linger(request: Request) -> None:

@@ -17,7 +17,7 @@ from otel_learning.server.answers import (
     PolicyStatus,
     Problem,
 )
-from otel_learning.server.api import PROBLEMS, store_of
+from otel_learning.server.api import BODY_PROBLEMS, PROBLEMS, store_of
 from otel_learning.server.questions import AsOf, Question, Unit
 
 router = APIRouter(
@@ -60,7 +60,7 @@ async def show_experiment(
     return await run_in_threadpool(look)
 
 
-@router.post("/experiments/{name}/assign")
+@router.post("/experiments/{name}/assign", responses=BODY_PROBLEMS)
 async def assign(request: Request, name: str, unit: Unit) -> AssignedVariant:
     """Say which variant a unit gets: the same id, the same variant, everywhere and for good.
 

@@ -254,6 +254,14 @@ def test_feedback_that_is_none(demo: Server, said: Any, status: int, named: str)
     assert (found, named in told["error"]) == (status, True), told
 
 
+def test_feedback_has_to_be_json(demo: Server) -> None:
+    """A form, as a page of another site could send one, is not taken."""
+    for headers in ({"Content-Type": "application/x-www-form-urlencoded"},
+                    {"Content-Type": "text/plain"}):  # fmt: skip
+        status, told = demo.ask("/api/feedback", b'{"task_id": "t", "accepted": true}', headers)
+        assert (status, told["hint"]) == (415, "send application/json")
+
+
 # -------------------------------------------------------------- experiments and policies
 
 
@@ -286,7 +294,17 @@ def test_policies(demo: Server) -> None:
     assert (status, told["error"]) == (404, "no policy is in force")
 
 
-# ----------------------------------------------------------------------------------- health
+# ------------------------------------------------------------------------ pages and health
+
+
+def test_the_pages_are_there(demo: Server) -> None:
+    """The dashboard is served at `/`, beside the API, out of the same store."""
+    status, page, headers = demo.request("/")
+
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/html")
+    assert b"</html>" in page
+    assert demo.ask("/no-such-page")[0] == 404
 
 
 def test_health_and_figures(server: Server) -> None:

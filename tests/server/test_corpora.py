@@ -23,6 +23,8 @@ from tests.cli.test_import import hexed
 from tests.corpus_replay import corpora, load
 from tests.server.serving import Server, serving
 
+pytestmark = pytest.mark.slow
+
 NODE = Path(__file__).parent / "node"
 _OF_THE_STORE = {"recorded_at", "updated_at", "settled"}
 """What may differ between two stores that were told the same (R2)."""

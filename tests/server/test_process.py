@@ -109,6 +109,7 @@ def test_requests_under_way_are_answered(tmp_path: Path) -> None:
     assert len(task_ids(server)) == 100
 
 
+@pytest.mark.slow
 def test_kill_under_load(tmp_path: Path) -> None:
     """R1 over the network: killed five times under load, no acknowledged task is missing."""
     acknowledged: set[str] = set()

@@ -137,6 +137,22 @@ def test_too_large(open_server: Server) -> None:
         assert "send smaller batches" in status_pb2.Status.FromString(found).message
 
 
+def test_a_question_that_is_too_large(open_server: Server) -> None:
+    """The API takes questions of a megabyte, however they are sent; then it answers others."""
+    host, port = open_server.http.removeprefix("http://").split(":")
+    status, told = open_server.ask("/api/feedback", {"task_id": "t", "comment": "x" * 2**20})
+    assert (status, "more than 1048576 bytes" in told["error"]) == (413, True)
+    with socket.create_connection((host, int(port)), timeout=30) as sender:
+        sender.sendall(
+            b"POST /api/feedback HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/json\r\n\r\n"
+        )
+        for _ in range(17):
+            sender.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
+        assert sender.recv(100).startswith(b"HTTP/1.1 413 ")
+    assert open_server.ask("/healthz")[0] == 200
+
+
 def test_a_bomb_is_given_up_in_the_middle() -> None:
     """A body of a megabyte that stands for a gigabyte is not unpacked."""
     packer = zlib.compressobj(9, wbits=31)
@@ -195,10 +211,10 @@ def test_with_the_token(guarded: Server) -> None:
 
 
 def test_a_browser_is_asked_for_it(guarded: Server) -> None:
-    """401 names the scheme that browsers know."""
-    status, _, headers = guarded.request("/api/executions")
-
-    assert (status, headers["WWW-Authenticate"][:5]) == (401, "Basic")
+    """401 names the scheme that browsers know; no page is shown without the token."""
+    for path in ("/", "/api/executions", "/static/nothing"):
+        status, _, headers = guarded.request(path)
+        assert (status, headers["WWW-Authenticate"][:5]) == (401, "Basic"), path
 
 
 def test_the_token_from_the_environment(tmp_path: Path) -> None:
@@ -264,33 +280,29 @@ def test_a_name_of_ours(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------ slow senders
 
 
-def test_a_head_that_never_ends(open_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that does not say what it wants is closed, and others are served meanwhile."""
+def test_senders_that_never_end(open_server: Server) -> None:
+    """A head that never ends is closed, a body that stops gets 408, others are served meanwhile."""
     host, port = open_server.http.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as slow:
-        slow.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\n")
+    address = (host, int(port))
+    with (
+        socket.create_connection(address, timeout=30) as head,
+        socket.create_connection(address, timeout=30) as body,
+    ):
         started = time.monotonic()
-        while time.monotonic() - started < 3:
-            slow.sendall(b"X-A: b\r\n")
-            time.sleep(1)
-        assert open_server.ask("/healthz")[0] == 200
-        assert slow.recv(100) == b""
-        assert time.monotonic() - started < 15
-
-
-def test_a_body_that_never_comes(open_server: Server) -> None:
-    """A body that stops coming gets 408, and its bytes are let go of."""
-    host, port = open_server.http.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as slow:
-        slow.sendall(
+        head.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\n")
+        body.sendall(
             b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
             b"Content-Type: application/json\r\n\r\n{"
         )
-        started = time.monotonic()
-        answer = slow.recv(4096)
+        while time.monotonic() - started < 3:
+            head.sendall(b"X-A: b\r\n")
+            time.sleep(1)
+        assert open_server.ask("/healthz")[0] == 200
+        assert head.recv(100) == b""
+        answer = body.recv(4096)
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b"not whole in time" in answer + slow.recv(4096)
-        assert time.monotonic() - started < 15
+        assert b"not whole in time" in answer + body.recv(4096)
+        assert time.monotonic() - started < 20
 
 
 def test_connections_that_say_nothing(open_server: Server) -> None:
