@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -10,10 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from otel_learning.store.lake import upkeep
+from otel_learning.store.lake import catalog, upkeep
 from otel_learning.store.lake.address import LakeAddress
+from otel_learning.store.lake.publish import Publisher
 from tests.durability import harness
 from tests.lake.cluster import Cluster
 from tests.lake.conftest import Place
@@ -49,6 +52,19 @@ def test_killed_at_each_step(point: str, tmp_path: Path, lake: Place) -> None:
     assert rows_of(lake.address, "executions") == rows_of(store, "executions")
     assert rows_of(lake.address, "attempts") == rows_of(store, "attempts")
     assert publish(store, lake).batches == 0
+
+
+def test_a_turn_that_was_lost(tmp_path: Path, lake: Place) -> None:
+    """A writer that hung so long that PostgreSQL took its turn away must not commit."""
+    store = export(tmp_path / "learning.duckdb", harness.tasks("t", 0, 3))
+    publish(store, lake)
+    con = catalog.connect(LakeAddress.of(lake.address), read_only=False)
+    with pytest.raises(duckdb.Error), catalog.turn(con, most_seconds=1) as held:
+        time.sleep(2)
+        held()
+    catalog.close(con)
+    with contextlib.closing(Publisher(store, LakeAddress.of(lake.address))) as publisher:
+        assert publisher.publish().batches == 0
 
 
 def _start(folder: Path, number: int, lake: Place) -> subprocess.Popen[str]:

@@ -8,7 +8,7 @@ also deleted from the same file. A writer that is killed loses the lock with its
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from otel_learning.errors import StoreError, StoreMissingError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS: Final = 60
 """How long a writer waits for its turn."""
+TURN_SECONDS: Final = 600
+"""How long a turn may take."""
 _LOCK: Final = 7_026_362_087_434_981_479
 """Of the writers of the lake in one PostgreSQL database; the number means nothing."""
 _CATALOG: Final = "ducklake_snapshot"
@@ -112,8 +114,17 @@ def close(con: duckdb.DuckDBPyConnection) -> None:
 
 
 @contextlib.contextmanager
-def turn(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def turn(
+    con: duckdb.DuckDBPyConnection, most_seconds: int = TURN_SECONDS
+) -> Iterator[Callable[[], object]]:
     """Holds the lake against other writers; nobody's commit is under way inside.
+
+    Gives a function to be called before a commit: it raises where the turn was lost.
+
+    Args:
+        con: a connection that writes.
+        most_seconds: after so long PostgreSQL takes the turn away, since its holder may hang, or
+            be cut off; 0 for never.
 
     Raises:
         duckdb.Error: it was not free within LOCK_SECONDS, or PostgreSQL went away.
@@ -126,8 +137,9 @@ def turn(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
                 "FROM postgres_query('catalog', "
                 f"'SELECT pg_advisory_xact_lock({_LOCK})::text AS locked')"
             ).fetchall()
+            _ask(session, f"SET LOCAL idle_in_transaction_session_timeout = '{most_seconds}s'")
             _wait_for_the_dead(con)
-            yield
+            yield lambda: _ask(session, "SELECT 1")
         finally:
             _end(session)
 

@@ -145,7 +145,7 @@ class Publisher:
         return batch
 
     def _tell(self, con: duckdb.DuckDBPyConnection, batch: Batch, done: Published) -> None:
-        with catalog.turn(con):
+        with catalog.turn(con) as held:
             known = lease.one(
                 con,
                 "SELECT max(sequence) FROM lake.stores "
@@ -159,6 +159,7 @@ class Publisher:
                 written = put(con, batch.store_id, window, self._look_back)
                 _sign(con, batch, self.path)
                 failpoint("publish: before commit")
+                held()
         done.executions += written.executions
         done.feedback += written.feedback
         done.erased += written.erased

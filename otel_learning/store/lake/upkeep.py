@@ -74,7 +74,7 @@ def maintain(
     with catalog.errors(address):
         con = reading.connect(address, read_only=False)
         try:
-            with catalog.turn(con):
+            with catalog.turn(con, most_seconds=0):
                 _maintain(con, keep_days, snapshots_seconds, done)
         finally:
             catalog.close(con)

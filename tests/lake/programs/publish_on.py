@@ -16,7 +16,7 @@ from otel_learning.store.lake.publish import Publisher
 from tests.durability import harness
 from tests.lake.publishing import export
 
-AT_ONCE = 100
+AT_ONCE = 200
 
 
 def main() -> None:
