@@ -134,7 +134,9 @@ def test_from_two_processes(
     processes = [harness.start("export_corpora", path, half, *names) for half in (0, 1)]
     for process in processes:
         out, err = process.communicate(timeout=120)
-        assert (process.returncode, err) == (0, ""), out
+        # On a busy machine one may wait so long for the other that it says so.
+        said = [line for line in err.splitlines() if "by another otel_learning process" not in line]
+        assert (process.returncode, said) == (0, []), out
     with LearningDatabase(path) as db:
         db.drain()
     assert _rows(path) == expected
