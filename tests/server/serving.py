@@ -105,6 +105,12 @@ def serving(
             process.stdout.close()
 
 
+def is_listening(port: int) -> bool:
+    """Whether something on this machine takes connections on a port."""
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -21,7 +21,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from otel_learning import LearningDatabase, LearningSpanExporter
 from tests.cli.test_import import hexed
 from tests.corpus_replay import corpora, load
-from tests.server.serving import Server, serving
+from tests.durability.harness import wait_for
+from tests.server.serving import Server, free_port, is_listening, serving
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,42 @@ def test_python_sends_the_corpora(
 ) -> None:
     """All corpora over the network give what they give in process, field by field."""
     send(server)
+
+    found = known(server.store)
+    assert found.keys() == expected[1].keys()
+    for identity, wanted in expected[1].items():
+        assert found[identity] == wanted
+
+
+# ------------------------------------------------------------------------------- a Collector
+
+
+@pytest.mark.parametrize("form", ["http", "grpc"])
+def test_a_collector_passes_the_corpora_on(
+    server: Server, expected: tuple[Path, Known], tmp_path: Path, form: str
+) -> None:
+    """An application sends to a Collector, which batches and compresses as it likes."""
+    rotel = pytest.importorskip("rotel", reason="there is no rotel for this Python or machine")
+    own = {name: free_port() for name in ("http", "grpc")}
+    with subprocess.Popen(
+        [
+            Path(rotel.__file__).with_name("rotel-agent"), "start",
+            "--otlp-http-endpoint", f"127.0.0.1:{own['http']}",
+            "--otlp-grpc-endpoint", f"127.0.0.1:{own['grpc']}",
+            "--exporter", "otlp", "--otlp-exporter-protocol", form,
+            "--otlp-exporter-endpoint", server.http if form == "http" else f"http://{server.grpc}",
+            "--pid-file", tmp_path / "pid", "--log-file", tmp_path / "log",
+        ],
+        env={"PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as collector:  # fmt: skip
+        try:
+            wait_for(lambda: is_listening(own["http"]), 20, "the Collector's start")
+            exporter = OTLPSpanExporter(f"http://127.0.0.1:{own['http']}/v1/traces")
+            for corpus in corpora():
+                assert exporter.export(list(load(corpus))) is SpanExportResult.SUCCESS
+        finally:
+            collector.terminate()  # it sends what it has before it ends
+            collector.wait(60)
 
     found = known(server.store)
     assert found.keys() == expected[1].keys()
