@@ -10,6 +10,7 @@ SENDERS := tests/server/node/node_modules
 BROWSER := $(VENV)/.browser
 LAKE := .venv-lake
 MINILM := .venv-minilm
+WORKERS ?= 2
 EXECUTIONS ?= 1000000
 SPANS ?= 2000000
 
@@ -76,7 +77,7 @@ demo: $(READY)  ## Run the offline demo and show what it learned
 browser: $(BROWSER)  ## Find, or install, the browser that pages are tested with
 
 test: $(READY) $(ORCHESTRATORS)/.ready $(SENDERS)/.ready $(BROWSER) lake-test minilm-test  ## Run every test, those of docs, examples and import contracts too
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 lake-test: $(LAKE)/.ready $(LAKE)/.postgres  ## Run the tests of the lake, in an environment of its own
 	LAKE_TESTS=1 $(LAKE)/bin/python -m pytest tests/lake
