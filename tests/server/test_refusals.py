@@ -69,7 +69,11 @@ def grpc_error(address: str, message: Any, **metadata: str) -> grpc.Call:
         (b'{"resourceSpans": 3}', JSON, "a list was expected"),
         (b'{"a":' * 100_000, JSON, "no OTLP traces"),
         (b"not gzip", {**PROTOBUF, "Content-Encoding": "gzip"}, "not gzip"),
-        (gzip.compress(b"x" * 999, mtime=0)[:-9], {**PROTOBUF, "Content-Encoding": "gzip"}, "cut short"),
+        (
+            gzip.compress(b"x" * 999, mtime=0)[:-9],
+            {**PROTOBUF, "Content-Encoding": "gzip"},
+            "cut short",
+        ),
     ],
 )
 def test_malformed(
