@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 
-from otel_learning.capture.self_metrics import ExportMetrics, size_of
+from otel_learning.capture.exporting import Guest
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
@@ -17,64 +15,23 @@ if TYPE_CHECKING:
     from otel_learning.capture.pipeline import Pipeline
     from otel_learning.observation import Observation
 
-logger = logging.getLogger("otel_learning")
 
-
-class LearningLogExporter(LogRecordExporter):
+class LearningLogExporter(Guest, LogRecordExporter):
     """Stores the log events that a profile lists; every other log record costs next to nothing.
 
     `learning.feedback` and `gen_ai.evaluation.result` are listed. Takes the same settings as
     `LearningSpanExporter`, and shares its spool and thread where both name the same store.
     """
 
-    def __init__(self, path: Any = None, **settings: Any) -> None:
-        self._pipeline: Pipeline | None = None
-        self._closed = False
-        self._metrics = ExportMetrics("learning_log_exporter", "log")
-        try:
-            from otel_learning.capture.pipeline import pipeline_for
-
-            self._pipeline = pipeline_for({"path": path, **settings})
-        except Exception:  # an exception here would turn all telemetry of the application off
-            logger.exception("otel_learning: the log exporter could not be set up and stays off")
+    _signal = "log"
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Spools the feedback among the records."""
-        pipeline = self._pipeline
-        if pipeline is None:
-            return LogRecordExportResult.FAILURE
-        if self._closed:
-            pipeline.count_loss("log export after shutdown", size_of(batch))
-            return LogRecordExportResult.FAILURE
-        started = time.perf_counter()
-        try:
-            kept = pipeline.record(observe_logs(pipeline, batch))
-        except Exception as error:  # the application must not notice
-            pipeline.count_loss("log batch that could not be exported", size_of(batch), error)
-            kept = False
-        self._metrics.record(size_of(batch), time.perf_counter() - started, failed=not kept)
+        kept = self._export(batch)
         return LogRecordExportResult.SUCCESS if kept else LogRecordExportResult.FAILURE
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """True once everything exported before can be queried."""
-        if self._pipeline is None:
-            return False
-        try:
-            return self._pipeline.force_flush(timeout_millis / 1000)
-        except Exception:  # the application must not notice
-            logger.exception("otel_learning: force_flush failed")
-            return False
-
-    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-        """Stores what waits, within the time given."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._pipeline is not None:
-            try:
-                self._pipeline.release(timeout_millis / 1000)
-            except Exception:  # other processors' shutdown comes after ours
-                logger.exception("otel_learning: shutdown failed; what waits stays in the spool")
+    def _keep(self, pipeline: Pipeline, batch: Sequence[ReadableLogRecord]) -> bool:
+        return pipeline.record(observe_logs(pipeline, batch))
 
 
 def observe_logs(

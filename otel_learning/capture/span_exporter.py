@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_learning.capture.self_metrics import ExportMetrics, size_of
+from otel_learning.capture.exporting import Guest
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_learning.capture.pipeline import Pipeline
 
-logger = logging.getLogger("otel_learning")
 
-
-class LearningSpanExporter(SpanExporter):
+class LearningSpanExporter(Guest, SpanExporter):
     """Turns an orchestrator's spans into execution records in a DuckDB file.
 
     When `export` has returned SUCCESS, killing the process loses nothing of the batch. It never
@@ -32,51 +28,11 @@ class LearningSpanExporter(SpanExporter):
             passes them. One that is unknown or unusable is named in a warning, nothing more.
     """
 
-    def __init__(self, path: Any = None, **settings: Any) -> None:
-        self._pipeline: Pipeline | None = None
-        self._closed = False
-        self._metrics = ExportMetrics("learning_span_exporter", "span")
-        try:
-            from otel_learning.capture.pipeline import pipeline_for
-
-            self._pipeline = pipeline_for({"path": path, **settings})
-        except Exception:  # an exception here would turn all telemetry of the application off
-            logger.exception("otel_learning: the exporter could not be set up and stays off")
+    _signal = "span"
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Spools the spans' observations. FAILURE means that they were not kept, and counted."""
-        pipeline = self._pipeline
-        if pipeline is None:
-            return SpanExportResult.FAILURE
-        if self._closed:
-            pipeline.count_loss("export after shutdown", size_of(spans))
-            return SpanExportResult.FAILURE
-        started = time.perf_counter()
-        try:
-            kept = pipeline.export(spans)
-        except Exception as error:  # the application must not notice
-            pipeline.count_loss("batch that could not be exported", size_of(spans), error)
-            kept = False
-        self._metrics.record(size_of(spans), time.perf_counter() - started, failed=not kept)
-        return SpanExportResult.SUCCESS if kept else SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS if self._export(spans) else SpanExportResult.FAILURE
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """True once everything exported before is in the store and can be queried."""
-        if self._pipeline is None:
-            return False
-        try:
-            return self._pipeline.force_flush(timeout_millis / 1000)
-        except Exception:  # the application must not notice
-            logger.exception("otel_learning: force_flush failed")
-            return False
-
-    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-        """Stores what waits, within the time given. What does not get in stays in the spool."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._pipeline is not None:
-            try:
-                self._pipeline.release(timeout_millis / 1000)
-            except Exception:  # other processors' shutdown comes after ours
-                logger.exception("otel_learning: shutdown failed; what waits stays in the spool")
+    def _keep(self, pipeline: Pipeline, batch: Sequence[ReadableSpan]) -> bool:
+        return pipeline.export(batch)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_learning.cli.learn import AsOf, By, InEnvironment
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.learn import By
+from otel_learning.cli.options import AsJson, AsOf, Db, InEnvironment
 
 if TYPE_CHECKING:
     from otel_learning.learning.calibration import Calibration

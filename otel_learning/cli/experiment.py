@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db, moment_of
+from otel_learning.cli.options import AsJson, AsOf, Db, InEnvironment
 
 if TYPE_CHECKING:
     from otel_learning.learning.definition import Experiment
@@ -101,10 +101,7 @@ def create(
             "given again.",
         ),
     ] = None,
-    environment: Annotated[
-        str | None,
-        typer.Option(metavar="E", help="Whose executions count. Default: the one with most."),
-    ] = None,
+    environment: InEnvironment = None,
     task_type: Annotated[
         str | None, typer.Option(metavar="T", help="Only tasks of this kind take part.")
     ] = None,
@@ -164,10 +161,7 @@ def list_(db: Db = None, as_json: AsJson = False) -> None:
 @experiment.command()
 def show(
     name: Name,
-    as_of: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Only what was known before; ISO 8601. Default: now."),
-    ] = None,
+    as_of: AsOf = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -178,9 +172,8 @@ def show(
     from otel_learning.cli.progress import spinner
     from otel_learning.learning import experiments
 
-    moment = None if as_of is None else moment_of(as_of)
     with open_store(db) as database, spinner("reading outcomes"):
-        found = experiments.show(database, name, as_of=moment)
+        found = experiments.show(database, name, as_of=as_of)
     print_json(found.to_dict()) if as_json else print_finding(found)
 
 

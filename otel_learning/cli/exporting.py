@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.options import AsJson, Db, Every, moment_of
 
 if TYPE_CHECKING:
     from otel_learning.store.drain import DrainSettings
@@ -40,11 +41,14 @@ def export(
         ),
     ] = "parquet",
     since: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Only what started then (UTC) or later."),
+        datetime | None,
+        typer.Option(
+            parser=moment_of, metavar="TIME", help="Only what started then (UTC) or later."
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only what started before (UTC).")
+        datetime | None,
+        typer.Option(parser=moment_of, metavar="TIME", help="Only what started before (UTC)."),
     ] = None,
     table: Annotated[
         list[str] | None,
@@ -53,12 +57,7 @@ def export(
     archived: Annotated[
         bool, typer.Option("--archived", help="Also what `archive` moved into files.")
     ] = False,
-    every: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS", min=1, help="Go on until Ctrl-C or SIGTERM, and export so often."
-        ),
-    ] = None,
+    every: Every = None,
     group_readable: Annotated[
         bool,
         typer.Option("--group-readable", help="Let the group of the files read them, too."),
@@ -72,7 +71,7 @@ def export(
     whoever has the old file open keeps it. With --every nothing is written while nothing changes.
     `forget` makes read copies anew, and names the other exports.
     """
-    from otel_learning.cli.options import moment_of, settings_in_force
+    from otel_learning.cli.options import settings_in_force
     from otel_learning.errors import InputError
     from otel_learning.store.drain import DrainSettings
     from otel_learning.store.export_rows import TABLES, Selection, checked
@@ -89,8 +88,8 @@ def export(
         checked(
             Selection(
                 tuple(table) if table else TABLES,
-                None if since is None else moment_of(since),
-                None if until is None else moment_of(until),
+                since,
+                until,
                 archived,
             )
         ),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.options import AsJson, AsOf, Db, InEnvironment
 
 
 def register(app: typer.Typer) -> None:
@@ -18,31 +17,17 @@ def insights(
     report: Annotated[
         bool, typer.Option("--report", help="The week as Markdown, with its figures.")
     ] = False,
-    environment: Annotated[
-        str | None,
-        typer.Option(
-            metavar="E",
-            help="Whose executions are looked at; the one with most of them by default.",
-        ),
-    ] = None,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"], metavar="TIME",
-            help="As it was then (UTC).",
-        ),
-    ] = None,
+    environment: InEnvironment = None,
+    as_of: AsOf = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many at most.")] = 20,
     db: Db = None,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show what stands out: changes, costs, failing cells, drift, the most worthwhile first.
 
     Every comparison that is made is corrected for all the others: of what is said, at most one
     in twenty is expected to be chance.
     """
-    from datetime import UTC
-
     from otel_learning.cli.exits import say
     from otel_learning.cli.options import open_store
     from otel_learning.cli.output import print_json, print_text
@@ -53,8 +38,6 @@ def insights(
 
     if report and as_json:
         raise InputError("--report is Markdown, and --json is not", "leave one of them out")
-    if as_of is not None and as_of.tzinfo is None:
-        as_of = as_of.replace(tzinfo=UTC)
     with open_store(db) as database:
         with spinner("looking for insights"):
             found = find_insights(database, environment=environment, as_of=as_of)

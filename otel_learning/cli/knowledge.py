@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.options import AsJson, Db, Every, moment_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_learning.knowledge.embed import EmbedReport
-
-_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,14 +30,7 @@ def embed(
             show_default=False,
         ),
     ] = None,
-    every: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            min=1,
-            help="Go on until interrupted, and look so often for new ones.",
-        ),
-    ] = None,
+    every: Every = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,10 +98,11 @@ def search(
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(formats=_TIMES, metavar="TIME", help="Started then (UTC) or later."),
+        typer.Option(parser=moment_of, metavar="TIME", help="Started then (UTC) or later."),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=_TIMES, metavar="TIME", help="Started before (UTC).")
+        datetime | None,
+        typer.Option(parser=moment_of, metavar="TIME", help="Started before (UTC)."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="So many.")] = 10,
     exact: Annotated[

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.options import AsJson, AsOf, Db, InEnvironment
 
 By = Annotated[
     str,
@@ -20,16 +19,6 @@ By = Annotated[
 ]
 TaskType = Annotated[str | None, typer.Option(metavar="T", help="The kind of task. Default: all.")]
 Repo = Annotated[str | None, typer.Option(metavar="R", help="The repository. Default: all.")]
-InEnvironment = Annotated[
-    str | None,
-    typer.Option(
-        "--environment", metavar="E", help="Whose executions teach. Default: where most ran."
-    ),
-]
-AsOf = Annotated[
-    datetime | None,
-    typer.Option(help="Only executions that had ended before this time, in UTC."),
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otel_learning.cli.options import AsJson, Db
-from otel_learning.cli.serving import Token, TokenFile, Unprotected
+from otel_learning.cli.serving import AllowHost, Host, Token, TokenFile, Unprotected
 
 if TYPE_CHECKING:
     from otel_learning.server.mcp.work import Store
@@ -21,22 +21,13 @@ def mcp(
     transport: Annotated[
         str, typer.Option(metavar="T", help="stdio, for a client that starts it; or http.")
     ] = "stdio",
-    host: Annotated[
-        str, typer.Option(metavar="HOST", help="With http: the address to listen on.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="With http; 0: any free one.")
     ] = 4319,
     token: Token = None,
     token_file: TokenFile = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="With http: a name under which the server is asked, beside localhost; may be "
-            "given several times.",
-        ),
-    ] = None,
+    allow_host: AllowHost = None,
     unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,

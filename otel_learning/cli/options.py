@@ -1,4 +1,4 @@
-"""The two options that every command has, and the store that they name."""
+"""The options that many commands have, and the store that `--db` names."""
 
 from __future__ import annotations
 
@@ -22,21 +22,38 @@ Db = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        "--every", metavar="SECONDS", min=1, help="Go on until interrupted, and do so this often."
+    ),
+]
+InEnvironment = Annotated[
+    str | None,
+    typer.Option(
+        "--environment", metavar="E", help="Whose executions count. Default: where most ran."
+    ),
+]
 
 
 def moment_of(said: str) -> datetime:
-    """A time in ISO 8601; one without a zone is UTC.
-
-    Raises:
-        InputError: it is none.
-    """
-    from otel_learning.errors import InputError
-
+    """A time in ISO 8601; one without a zone is UTC."""
     try:
         found = datetime.fromisoformat(said)
     except ValueError:
-        raise InputError(f"{said!r} is no time", "for example 2026-11-01T12:00") from None
+        raise typer.BadParameter(f"{said!r} is no time (for example 2026-11-01T12:00)") from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        parser=moment_of,
+        metavar="TIME",
+        help="Only what was known before; ISO 8601, in UTC without a zone. Default: now.",
+    ),
+]
 
 
 def settings_in_force(db: Path | None, *, lake: bool = False) -> Settings:

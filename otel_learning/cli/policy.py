@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_learning.cli.learn import By, InEnvironment
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.learn import By
+from otel_learning.cli.options import AsJson, Db, InEnvironment
 from otel_learning.cli.upkeep import Yes
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.options import AsJson, Db, Every
 
 if TYPE_CHECKING:
     from otel_learning.store.lake.address import LakeAddress
@@ -37,15 +37,7 @@ def publish(
             "place in an object store.",
         ),
     ] = None,
-    every: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            min=1,
-            show_default=False,
-            help="Go on until interrupted, and publish so often.",
-        ),
-    ] = None,
+    every: Every = None,
     look_back: Annotated[
         float,
         typer.Option(

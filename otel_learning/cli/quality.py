@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db, moment_of
+from otel_learning.cli.options import AsJson, AsOf, Db, InEnvironment
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +30,8 @@ def quality(
     save: Annotated[
         bool, typer.Option("--save", help="Store it in quality_policies, where it has changed.")
     ] = False,
-    environment: Annotated[
-        str | None,
-        typer.Option(metavar="E", help="Whose executions count. Default: the one with most."),
-    ] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Only what was known before; ISO 8601. Default: now."),
-    ] = None,
+    environment: InEnvironment = None,
+    as_of: AsOf = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,10 +42,9 @@ def quality(
     from otel_learning.cli.progress import spinner
     from otel_learning.learning import quality as learned
 
-    moment = None if as_of is None else moment_of(as_of)
     with open_store(db) as database, spinner("reading the record"):
         found = learned.examine(
-            database, repo, coverage=coverage, environment=environment, as_of=moment
+            database, repo, coverage=coverage, environment=environment, as_of=as_of
         )
         if save:
             learned.save(database, found)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from otel_learning.cli.learn import By, InEnvironment, Repo, TaskType
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.learn import By, Repo, TaskType
+from otel_learning.cli.options import AsJson, Db, InEnvironment
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from otel_learning.cli.options import AsJson, Db
-from otel_learning.cli.serving import Token, TokenFile, Unprotected
+from otel_learning.cli.serving import AllowHost, Host, Token, TokenFile, Unprotected
 
 OPEN_SECONDS = 5.0
 """How long the start waits for a store that another program holds; it can wait, too."""
@@ -19,9 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    host: Annotated[
-        str, typer.Option(metavar="HOST", help="The address to listen on.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[
         int,
         typer.Option(
@@ -33,14 +31,7 @@ def serve(
     ] = 4317,
     token: Token = None,
     token_file: TokenFile = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name under which the server may be asked without a token, beside localhost; "
-            "may be given several times.",
-        ),
-    ] = None,
+    allow_host: AllowHost = None,
     unprotected: Unprotected = False,
     db: Db = None,
     as_json: AsJson = False,

@@ -10,6 +10,16 @@ import typer
 if TYPE_CHECKING:
     from otel_learning.settings import Settings
 
+Host = Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen on.")]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="NAME",
+        help="A name under which the server may be asked, beside localhost; may be given several "
+        "times.",
+    ),
+]
 Token = Annotated[
     str | None,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from otel_learning.cli.options import AsJson, Db
+from otel_learning.cli.options import AsJson, Db, InEnvironment
 
 if TYPE_CHECKING:
     from otel_learning.knowledge.library import Library
@@ -32,12 +32,7 @@ def solutions(
     min_support: Annotated[
         int, typer.Option(min=1, metavar="N", help="Known outcomes behind a solution at least.")
     ] = 3,
-    environment: Annotated[
-        str | None,
-        typer.Option(
-            metavar="E", help="Whose executions teach; the one with most of them by default."
-        ),
-    ] = None,
+    environment: InEnvironment = None,
     across: Annotated[
         bool,
         typer.Option(

@@ -7,8 +7,6 @@ page of another origin sends.
 
 from __future__ import annotations
 
-import hmac
-import json
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -17,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
-from starlette.responses import Response
 
+from otel_learning.server.access import Access, refused
 from otel_learning.server.addresses import bracketed
 from otel_learning.server.mcp.serving import build
+from otel_learning.server.refusal import Refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -80,21 +79,15 @@ class _TokenRequired:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._token = token.encode()
+        self._access = Access(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-            known = scheme.lower() == "bearer" and hmac.compare_digest(
-                given.strip().encode(), self._token
-            )
-            if not known:
-                said = "the token is wrong" if given else "a token is needed"
-                body = {"error": said, "hint": "send the header Authorization: Bearer TOKEN"}
-                refusal = Response(
-                    json.dumps(body), 401, {"WWW-Authenticate": "Bearer"},
-                    media_type="application/json",
-                )  # fmt: skip
-                await refusal(scope, receive, send)
+            try:
+                self._access.check_token(Headers(scope=scope).get("authorization", ""))
+            except Refusal as refusal:
+                answer = refused(refusal)
+                answer.headers["WWW-Authenticate"] = "Bearer"
+                await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
