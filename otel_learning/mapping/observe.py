@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -11,36 +10,31 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from otel_learning.mapping import values
+from otel_learning.mapping.details import (
+    EARLIEST_NS,
+    LATEST_NS,
+    clamped_times,
+    copy_metadata,
+    expand,
+    name_failure,
+    read_exception,
+    read_mapping,
+)
 from otel_learning.mapping.outcome import class_in
-from otel_learning.mapping.plan import MASKED, Plan, Planner, Traits, is_router_name
+from otel_learning.mapping.plan import MASKED, Plan, Planner, Traits
 from otel_learning.mapping.privacy import mask
-from otel_learning.mapping.profile import REVISION, Profile, matches, normalise
+from otel_learning.mapping.profile import REVISION, Profile
 from otel_learning.mapping.prompts import first_user_message
+from otel_learning.mapping.roles import fails_as_call, role_of, tells
 from otel_learning.observation import Facts, FactValue, Observation, Role
 
 EVENTS_LIMIT: Final = 256
 """Events of one span that are looked at."""
-EVENT_KEYS_LIMIT: Final = 64
-METADATA_LIMIT: Final = 2048
-"""Characters of the metadata that one span may add."""
 RESOURCES_KEPT: Final = 64
-
-_EARLIEST_NS: Final = 946_684_800_000_000_000  # 2000-01-01; correlation rule C6
-_LATEST_NS: Final = 4_102_444_800_000_000_000  # 2100-01-01
 
 _STATUS: Final = {StatusCode.UNSET: None, StatusCode.OK: "ok", StatusCode.ERROR: "error"}
 _PRIVATE: Final = (
     "error_message", "feedback_comment", "solution_summary", "task_description", "prompt",
-)  # fmt: skip
-_ROUTING: Final = frozenset(
-    ("model_tier", "routed_model", "selector", "routing_confidence", "propensity",
-     "complexity_score")
-)  # fmt: skip
-_CALLING: Final = frozenset(("requested_model", "response_model", "response_id"))
-_FAILED_CALL: Final = frozenset(("requested_model", "purpose"))
-_ANSWERING: Final = frozenset(
-    ("response_model", "response_id", "provider", "input_tokens", "output_tokens",
-     "attempt_number", "finish")
 )  # fmt: skip
 _FEEDBACK: Final = frozenset(
     ("feedback_accepted", "feedback_rating", "feedback_comment", "feedback_quality",
@@ -50,15 +44,6 @@ _BESIDE_FEEDBACK: Final = frozenset(
     (*_FEEDBACK, "feedback_source", "feedback_visibility", "feedback_id", "task_id", "session_id",
      "user_hash", "environment", "namespace", "service_name", "quality_score", "response_id")
 )  # fmt: skip
-_ABOUT_A_TASK: Final = frozenset(
-    ("task_id", "task_type", "task_description", "repo", "quality_score", "model_tier", "success",
-     "total_cost")
-)  # fmt: skip
-_TELLING_TOGETHER: Final = 3
-"""A `request.id` alone is any request; with a type and a tier, it is a task by another name."""
-_TELLING_FAILURES: Final = frozenset(
-    ("timeout", "timed_out", "cancelled", "canceled", "aborted", "crashed", "rate_limited")
-)
 
 
 class Source(NamedTuple):
@@ -119,7 +104,7 @@ class Mapper:
         scope_name = scope.name if scope is not None else ""
         plan = self.planner.plan(scope_name, given)
         if plan.containers:
-            given = _expand(given, plan.containers)
+            given = expand(given, plan.containers)
             plan = self.planner.plan(scope_name, given)
         # The public properties copy events and links even where there are none.
         events = (span._events or ()) if hasattr(span, "_events") else span.events
@@ -139,8 +124,8 @@ class Mapper:
         if plan.roots and any(given[key] is True for key in plan.roots):
             local_root = True
         start, end = span.start_time, span.end_time
-        if not (start and end and _EARLIEST_NS <= start <= end < _LATEST_NS):
-            start, end = _times(start, end)
+        if not (start and end and EARLIEST_NS <= start <= end < LATEST_NS):
+            start, end = clamped_times(start, end)
         ids = (
             context.trace_id.to_bytes(16, "big").hex(),
             context.span_id.to_bytes(8, "big").hex(),
@@ -177,7 +162,7 @@ class Mapper:
                     direct_task |= defining
                     break
         if facts.get("success") is False:
-            _name_failure(given, plan, facts)
+            name_failure(given, plan, facts)
         if traits.feedback:
             self._read_named_feedback(given, facts)
         explicit: Role | None = None
@@ -188,22 +173,17 @@ class Mapper:
                 if explicit is not None:
                     break
         explicit = explicit or traits.role
-        if failed and explicit is None and facts.keys() >= _FAILED_CALL:
-            explicit = "call"  # it has nothing of an answer, and yet it is one
+        if failed and explicit is None and fails_as_call(facts):
+            explicit = "call"
         if events:
             strong |= self._read_events(events, facts, failed, sources)
         if links or not _FEEDBACK.isdisjoint(facts):
             self._read_target(span, links, facts)
             strong = strong or "feedback_target" in facts
-        if not (
-            strong
-            or explicit in ("task", "route", "agent", "call")
-            or _is_call(facts)
-            or len(facts.keys() & _ABOUT_A_TASK) >= _TELLING_TOGETHER
-        ):
+        if not (strong or tells(explicit, facts)):
             return None
         self._complete(reading, plan, facts)
-        return _role(traits, explicit, facts, direct_task)
+        return role_of(traits, explicit, facts, direct_task)
 
     def _complete(self, reading: _Reading, plan: Plan, facts: Facts) -> None:
         """What a relevant span tells beside its plain facts."""
@@ -244,7 +224,7 @@ class Mapper:
         if reading.traits.untimed:
             facts["untimed"] = True
         if plan.metadata:
-            _copy_metadata(given, plan.metadata, facts)
+            copy_metadata(given, plan.metadata, facts)
         if self._scope:
             parts = [found for key in self._scope if (found := values.text(given.get(key)))]
             if parts:
@@ -274,13 +254,13 @@ class Mapper:
             name = event.name
             attributes = event.attributes or {}
             if name == "exception":
-                _read_exception(event, attributes, facts, failed)
+                read_exception(event, attributes, facts, failed)
                 continue
             planned = self.planner.event(name) if isinstance(name, str) else None
             if planned is None:
                 continue
             profile, mapping = planned
-            for fact, value, key in _read_mapping(mapping, attributes, profile.normalised):
+            for fact, value, key in read_mapping(mapping, attributes, profile.normalised):
                 if fact == "quality_score":
                     facts[fact] = value  # of several evaluations, the last one stands
                 elif fact != "task_id":
@@ -298,7 +278,7 @@ class Mapper:
         planned = self.planner.event("feedback")
         if planned is not None:
             profile, mapping = planned
-            for fact, value, _ in _read_mapping(mapping, given, profile.normalised):
+            for fact, value, _ in read_mapping(mapping, given, profile.normalised):
                 facts.setdefault(fact, value)
 
     def _read_target(self, span: ReadableSpan, links: Sequence[Any], facts: Facts) -> None:
@@ -335,13 +315,13 @@ class Mapper:
             return None
         profile, mapping = planned
         facts: Facts = {}
-        for fact, value, _ in _read_mapping(mapping, attributes, profile.normalised):
+        for fact, value, _ in read_mapping(mapping, attributes, profile.normalised):
             facts.setdefault(fact, value)
         if "quality_score" in facts:
             facts["feedback_quality"] = facts.pop("quality_score")
         if _FEEDBACK.isdisjoint(facts):
             return None
-        start, _ = _times(time_ns, time_ns)
+        start, _ = clamped_times(time_ns, time_ns)
         trace = f"{trace_id:032x}" if trace_id else None
         parent = f"{span_id:016x}" if span_id else None
         target = _target(facts, trace, parent)
@@ -400,107 +380,6 @@ class Mapper:
                 facts[fact] = mask(value)
 
 
-def _role(traits: Traits, explicit: Role | None, facts: Facts, direct_task: bool) -> Role:
-    """What the span is: as its producer says, else by what it tells."""
-    if "feedback_target" in facts:
-        facts.pop("task_id", None)
-        return "feedback"
-    if explicit == "tool" or explicit == "task":
-        return explicit
-    if direct_task and "task_id" in facts:
-        return "task"
-    if explicit != "call" and not direct_task:
-        agent = facts.get("agent")
-        if traits.router or (isinstance(agent, str) and is_router_name(agent)):
-            return "route"
-    if explicit is not None:
-        return explicit
-    if _is_call(facts):
-        return "call"
-    if not _ROUTING.isdisjoint(facts):
-        return "route" if "success" not in facts else "step"
-    if "task_id" in facts and "pool_type" not in facts:
-        return "task"
-    return "step"
-
-
-def _is_call(facts: Facts) -> bool:
-    """A model alone is a choice; with an answer, its cost or its number, it is a call."""
-    return not _CALLING.isdisjoint(facts) and not _ANSWERING.isdisjoint(facts)
-
-
-def _expand(given: dict[str, Any], containers: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """The attributes, with what containers hold in the place of the containers."""
-    expanded = dict(given)
-    for key, inner in containers:
-        value = expanded.get(key)
-        if value is None or value == "":
-            continue
-        wanted = tuple(inner.split("|")) if inner else ()
-        if wanted and isinstance(value, str) and not any(f'"{w}"' in value for w in wanted):
-            continue
-        found = values.flatten(key, value)
-        del expanded[key]
-        for name, item in found.items():
-            if not wanted or name[len(key) + 1 :].split(".", 1)[0] in wanted:
-                expanded.setdefault(name, item)
-    return expanded
-
-
-def _read_exception(event: Any, attributes: Mapping[str, Any], facts: Facts, failed: bool) -> None:
-    found = values.text(attributes.get("exception.type"))
-    message = values.free_text(attributes.get("exception.message"))
-    if found:
-        facts.setdefault("error_class", found.rsplit(".", 1)[-1])
-    if message and (failed or "error_class" in facts):
-        facts.setdefault("error_message", message)
-    # When it happened tells whether the span recovered from it.
-    if event.timestamp and _EARLIEST_NS <= event.timestamp < _LATEST_NS:
-        facts["error_at_ns"] = event.timestamp
-
-
-def _read_mapping(
-    mapping: Mapping[str, tuple[str, ...]], attributes: Mapping[str, Any], normalised: bool
-) -> list[tuple[str, FactValue, str]]:
-    """The facts that an event's attributes hold, each with the alias it was found under."""
-    if normalised:
-        few = list(attributes.items())[:EVENT_KEYS_LIMIT]
-        attributes = {normalise(str(key)): value for key, value in few}
-    found = []
-    for fact, aliases in mapping.items():
-        for alias in aliases:
-            hits = [alias] if "*" not in alias else [k for k in attributes if matches(k, alias)]
-            read = (values.conversion(fact, key)(attributes.get(key)) for key in hits)
-            value = next((v for v in read if v is not None), None)
-            if value is not None:
-                found.append((fact, value, alias))
-                break
-    return found
-
-
-def _name_failure(given: Mapping[str, Any], plan: Plan, facts: Facts) -> None:
-    """An outcome such as `timeout` says what went wrong, not only that something did."""
-    keys = [key for fact, key, _ in plan.single if fact == "success"]
-    keys += [c.key for fact, several in plan.several if fact == "success" for c in several]
-    for key in keys:
-        word = str(given[key]).strip().lower().rsplit(".", 1)[-1].replace("-", "_")
-        if word in _TELLING_FAILURES:
-            facts["error_class"] = word
-            return
-
-
-def _copy_metadata(given: Mapping[str, Any], keys: tuple[str, ...], facts: Facts) -> None:
-    copied: dict[str, Any] = {}
-    for key in keys:
-        value = given.get(key)
-        if isinstance(value, str):
-            copied[key] = mask(value[:200])
-        elif isinstance(value, int | float):
-            copied[key] = value if value == value else None  # NaN is no JSON
-    if copied:
-        facts["metadata"] = json.dumps(copied, sort_keys=True)[:METADATA_LIMIT]
-
-
 def _target(facts: Facts, trace: str | None, parent: str | None) -> tuple[str, str] | None:
     """What feedback in a log event is about: a named task, its trace context, or another id."""
     task = facts.pop("task_id", None)
@@ -513,14 +392,3 @@ def _target(facts: Facts, trace: str | None, parent: str | None) -> tuple[str, s
     if response is not None:
         return "response_id", str(response)
     return None if session is None else ("session_id", str(session))
-
-
-def _times(start: int | None, end: int | None) -> tuple[int | None, int | None]:
-    """Times outside 2000..2100 are none (C6); an end before its start is clamped."""
-    if start is None or not _EARLIEST_NS <= start < _LATEST_NS:
-        start = None
-    if end is None or not _EARLIEST_NS <= end < _LATEST_NS:
-        end = None
-    if start is not None and end is not None and end < start:
-        end = start
-    return start, end
