@@ -34,9 +34,12 @@ $(ORCHESTRATORS)/.ready: pyproject.toml tests/orchestrators/requirements.txt
 	$(ORCHESTRATORS)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement tests/orchestrators/requirements.txt
 	@touch $@
 
-# The Node SDK, which sends to the server in tests/server.
+# The Node SDK, which sends to the server in tests/server; npm is the system's, if there is none.
 $(SENDERS)/.ready: tests/server/node/package-lock.json
-	@command -v npm >/dev/null || { echo "make test needs node 18 or newer, with npm" >&2; exit 1; }
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+	    --no-install-recommends nodejs npm >/dev/null; } || \
+	  { echo "make test needs node 18 or newer, with npm" >&2; exit 1; }
 	npm ci --prefix tests/server/node --silent --no-audit --no-fund
 	@touch $@
 
