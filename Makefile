@@ -59,7 +59,7 @@ $(BROWSER): $(READY)
 $(LAKE)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(LAKE)
 	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[lake,learn]" --group few
+	$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[lake,learn,mcp,serve]" --group few
 	@touch $@
 
 # MiniLM and what runs it: too large to be everybody's.

@@ -25,6 +25,7 @@ from otel_learning.capture.policy_thread import PolicyThread
 from otel_learning.capture.quiet import RateLimited
 from otel_learning.errors import SpoolFullError
 from otel_learning.store.breath import EXPORT_BREATH_SECONDS, Breather
+from otel_learning.store.lake.address import ONLY_READ, is_lake, shown
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -73,6 +74,11 @@ def pipeline_for(arguments: dict[str, Any]) -> Pipeline:
     from otel_learning import settings
 
     chosen, problems = settings.load(arguments)
+    if is_lake(chosen.path):
+        instead = settings.DEFAULT_PATH
+        problems.append(f"the setting path={shown(chosen.path)!r} is a lake's address, and "
+                        f"{ONLY_READ}; its default {instead} stands")  # fmt: skip
+        chosen = chosen.model_copy(update={"path": Path(instead)})
     _warm_up()
     key = os.path.realpath(chosen.path.expanduser())
     with _registry_lock:

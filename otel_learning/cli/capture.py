@@ -30,7 +30,10 @@ def doctor(db: Db = None, as_json: AsJson = False) -> None:
     from otel_learning.cli.doctor.examination import examine
     from otel_learning.cli.doctor.report import print_checks
     from otel_learning.cli.output import print_json
+    from otel_learning.settings import load
+    from otel_learning.store.lake.address import refuse_lake
 
+    refuse_lake(load({"path": db})[0].path)
     report = examine(db)
     if as_json:
         print_json(report.checks)

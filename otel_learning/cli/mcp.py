@@ -46,13 +46,14 @@ def mcp(
     from otel_learning.server.mcp.serving import serve_stdio
     from otel_learning.server.mcp.work import Store
     from otel_learning.store.drain import DrainSettings
+    from otel_learning.store.lake.address import is_lake
 
     if transport not in ("stdio", "http"):
         raise ConfigurationError(f"--transport {transport!r} is unknown", "stdio or http")
-    chosen = settings_in_force(db)
+    chosen = settings_in_force(db, lake=True)
     store = Store(chosen.path, DrainSettings.of(chosen))
     log_to_stderr()
-    if not store.path.exists():
+    if not is_lake(store.path) and not store.path.exists():
         say(f"warning: there is no store at {store.path} yet")
     if transport == "stdio":
         serve_stdio(store)
@@ -68,18 +69,22 @@ def _serve_http(
     import signal
     import sys
 
+    from otel_learning.cli.again import begin_again_when_aborted
     from otel_learning.cli.exits import say
     from otel_learning.cli.output import print_json
     from otel_learning.server.addresses import bracketed, listen
     from otel_learning.server.mcp.http import PATH, create_app, serve_http
+    from otel_learning.store.lake.address import is_lake
 
     taken = listen(host, port)
+    if is_lake(store.path):
+        begin_again_when_aborted()
     url = f"http://{bracketed(host)}:{taken.getsockname()[1]}{PATH}"
 
     def ready() -> None:
-        say(f"listening on {url}; store {store.path}; {'with' if token else 'without'} a token")
+        say(f"listening on {url}; store {store.name}; {'with' if token else 'without'} a token")
         if as_json:
-            print_json({"url": url, "store": store.path, "token": token is not None})
+            print_json({"url": url, "store": store.name, "token": token is not None})
             sys.stdout.flush()
 
     if serve_http(create_app(store, host, token, hosts), taken, ready) == signal.SIGINT:

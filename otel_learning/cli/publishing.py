@@ -73,6 +73,7 @@ def publish(
     """
     from pathlib import Path
 
+    from otel_learning.cli.again import begin_again_when_aborted
     from otel_learning.cli.options import settings_in_force
     from otel_learning.cli.output import print_json, print_pairs
     from otel_learning.cli.progress import spinner
@@ -96,6 +97,7 @@ def publish(
     )  # fmt: skip
     try:
         if every is not None:
+            begin_again_when_aborted()
             _publish_on(publisher, every, as_json=as_json)
             return
         with spinner("publishing"):

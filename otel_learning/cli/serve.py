@@ -39,24 +39,30 @@ def serve(
     """Receive OTLP from any SDK or Collector, give advice over HTTP, and show what was learned.
 
     What is acknowledged is durable. SIGTERM and Ctrl-C end it, and store everything first. With
-    --json, one object on stdout says where it listens, once it does.
+    --json, one object on stdout says where it listens, once it does. A lake (--db ducklake:...)
+    is shown and asked for advice; it receives nothing, and has no gRPC.
     """
     import signal
 
+    from otel_learning.cli.again import begin_again_when_aborted
     from otel_learning.cli.exits import say
     from otel_learning.cli.options import settings_in_force
     from otel_learning.cli.output import print_json
     from otel_learning.cli.serving import log_to_stderr, secret_of
     from otel_learning.server.addresses import check_exposure
     from otel_learning.server.run import Addresses, quiet_libraries, reserve
+    from otel_learning.store.lake.address import is_lake, shown
 
-    chosen = settings_in_force(db)
+    chosen = settings_in_force(db, lake=True)
+    of_lake = is_lake(chosen.path)
     secret = secret_of(chosen, token, token_file)
     check_exposure(host, secret, unprotected=unprotected)
     quiet_libraries()
-    addresses = Addresses(host, port, grpc_port)
+    addresses = Addresses(host, port, 0 if of_lake else grpc_port)
     taken = reserve(addresses)
     try:
+        if of_lake:
+            begin_again_when_aborted()
         log_to_stderr()
         _open(chosen.path)
 
@@ -69,8 +75,8 @@ def serve(
         raise
 
     def ready(http: str, grpc: str | None) -> None:
-        store = str(app.state.pipeline.path)
-        say(f"listening on {http} (OTLP/HTTP, API, pages)"
+        store = shown(app.state.database.path)
+        say(f"listening on {http} ({'' if of_lake else 'OTLP/HTTP, '}API, pages)"
             + (f" and {grpc} (OTLP/gRPC)" if grpc else "")
             + f"; store {store}; {'with' if secret else 'without'} a token")  # fmt: skip
         if as_json:
@@ -87,12 +93,24 @@ def serve(
 def _open(path: Path) -> None:
     """Makes the store where there is none, and brings in what waits.
 
-    Raises StoreError where it can never be used; one that is merely held is waited for later.
+    Raises StoreError where it can never be used; one that is merely held is waited for later, and
+    so is a lake that is away, or not there yet.
     """
     from otel_learning.cli.exits import say
-    from otel_learning.errors import StoreLockedError
+    from otel_learning.errors import StoreError, StoreLockedError
     from otel_learning.knowledge.database import LearningDatabase
+    from otel_learning.store.lake.address import is_lake
+    from otel_learning.store.lake.extension import LakeExtensionError
 
+    if is_lake(path):
+        try:
+            with LearningDatabase(path) as lake:
+                lake.sql("SELECT 1")
+        except LakeExtensionError:
+            raise
+        except StoreError as error:
+            say(f"warning: {error}")
+        return
     try:
         LearningDatabase(path, timeout_seconds=OPEN_SECONDS).drain()
     except StoreLockedError as error:

@@ -71,6 +71,7 @@ class Memory:
 
     def __init__(self, store: Reader | Path, by: tuple[str, ...], as_of: datetime | None) -> None:
         self._store, self._by, self._as_of = store, by, as_of
+        self._lake: LearningDatabase | None = None
         self._view: View | None = None
         self._vectors: dict[str, Any] = {}
         self._used: set[tuple[str | None, Shape, Weights]] = set()
@@ -186,7 +187,12 @@ class Memory:
         if isinstance(self._store, Reader) and not isinstance(self._store, LearningDatabase):
             return self._store
         path = self._store if isinstance(self._store, Path) else self._store.path
-        return LearningDatabase(path, create=False, timeout_seconds=WAIT_SECONDS)
+        if not is_lake(path):
+            return LearningDatabase(path, create=False, timeout_seconds=WAIT_SECONDS)
+        if self._lake is None:  # kept: to reach a lake takes longer than to ask it
+            given = self._store
+            self._lake = given if isinstance(given, LearningDatabase) else LearningDatabase(path)
+        return self._lake
 
     # ------------------------------------------------------------ has anything changed?
 

@@ -16,6 +16,7 @@ from otel_learning.learning import policy_file, policy_outcomes
 from otel_learning.learning.policy_evidence import Proposal, Wanted, propose
 from otel_learning.store.database import LearningDatabase
 from otel_learning.store.failpoints import failpoint
+from otel_learning.store.lake.address import is_lake
 from otel_learning.store.policies import Book, Version, book, held, writing
 from otel_learning.store.reader import Reader
 
@@ -219,7 +220,7 @@ def status(store: Reader, mode: str) -> dict[str, Any]:
             for e in known.events()
         ],
         "file": {
-            "path": policy_file.place_of(store.path),
+            "path": None if is_lake(store.path) else policy_file.place_of(store.path),
             "policy_version": found["policy_version"] if found is not None else None,
             "in_place": found == (active.document if active is not None else None),
         },

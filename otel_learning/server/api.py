@@ -13,10 +13,9 @@ from starlette.exceptions import HTTPException
 from otel_learning.capture.pipeline import Pipeline
 from otel_learning.errors import InputError
 from otel_learning.knowledge.async_database import AsyncLearningDatabase
-from otel_learning.knowledge.database import LearningDatabase
 from otel_learning.learning import recommend as advice
 from otel_learning.learning.recommendation import Recommendation
-from otel_learning.records import ExecutionDetail, FeedbackRecord, FeedbackTarget, SolutionRecord
+from otel_learning.records import ExecutionDetail, FeedbackRecord, SolutionRecord
 from otel_learning.server.answers import (
     Executions,
     FeedbackReceipt,
@@ -32,7 +31,9 @@ from otel_learning.server.questions import (
     SolutionsQuestion,
     StatisticsQuestion,
 )
+from otel_learning.store.async_database import in_thread
 from otel_learning.store.feedback_ids import target_of
+from otel_learning.store.lake.address import refuse_lake
 
 logger = logging.getLogger("otel_learning")
 
@@ -133,13 +134,15 @@ async def feedback(request: Request, said: Feedback) -> FeedbackReceipt:
     Several words about one execution stand beside each other; the same `feedback_id` again
     replaces what it said.
     """
-    pipeline: Pipeline = request.app.state.pipeline
+    pipeline: Pipeline | None = request.app.state.pipeline
     database: AsyncLearningDatabase = request.app.state.database
-    if said.comment is not None and pipeline.settings.content == "none":
+    refuse_lake(database.path)
+    if said.comment is not None and request.app.state.settings.content == "none":
         raise InputError("a comment is not stored while CONTENT is none", "leave comment out")
     kind, target = said.target
     if kind == "span_id" and ":" not in target:
-        target = await run_in_threadpool(_target, request, kind, target)
+        said_target = target
+        target = await in_thread(database, lambda store: target_of(store, kind, said_target))
     given = said.model_dump(
         include={"accepted", "rating", "comment", "source", "quality_score", "issue", "visibility",
                  "given_at", "revoked"}
@@ -149,15 +152,6 @@ async def feedback(request: Request, said: Feedback) -> FeedbackReceipt:
         if kind in ("trace_id", "span_id", "execution_id") else target, **given,
     )  # fmt: skip
     receipt = FeedbackReceipt(feedback_id=await database.record_feedback(record))
-    pipeline.spooled(1)
+    if pipeline is not None:
+        pipeline.spooled(1)
     return receipt
-
-
-def _target(request: Request, kind: FeedbackTarget, said: str) -> str:
-    return target_of(store_of(request), kind, said)
-
-
-def store_of(request: Request) -> LearningDatabase:
-    """The store, for calls that are not awaitable; to be used in a thread."""
-    state = request.app.state
-    return LearningDatabase(state.database.path, timeout_seconds=state.read_seconds)

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from otel_learning import __version__
+from otel_learning import __version__, settings
 from otel_learning.capture.pipeline import pipeline_for
 from otel_learning.errors import (
     EmbeddingError,
@@ -26,9 +26,10 @@ from otel_learning.knowledge.async_database import AsyncLearningDatabase
 from otel_learning.server import api, dashboard, health, otlp, steering
 from otel_learning.server.access import Access, Guard, problem
 from otel_learning.server.metrics import Metrics
-from otel_learning.server.receiver import Receiver
+from otel_learning.server.receiver import NoReceiver, Receiver
 from otel_learning.server.refusal import RETRY_SECONDS
 from otel_learning.store.drain import DrainSettings
+from otel_learning.store.lake.address import is_lake
 
 logger = logging.getLogger("otel_learning")
 
@@ -48,11 +49,15 @@ def create_app(
     Whoever runs it runs its lifespan too: at its end, everything that was received is stored.
 
     Args:
-        path: the store; None for the one that the settings name.
+        path: the store, or a lake's address; None for the one that the settings name.
         token: what a request has to carry; None lets everybody in who reaches the server.
         hosts: names, beside this machine's own, under which it may be asked without a token.
     """
-    pipeline = pipeline_for({"path": path})
+    chosen, problems = settings.load({"path": path})
+    # A lake is only read: nothing is received, and nothing has to be stored at the end.
+    pipeline = None if is_lake(chosen.path) else pipeline_for({"path": path})
+    for said in problems if pipeline is None else ():
+        logger.warning("otel_learning: %s", said)
     app = FastAPI(
         title="otel-learning",
         version=__version__,
@@ -63,12 +68,14 @@ def create_app(
         separate_input_output_schemas=False,
     )
     app.state.pipeline = pipeline
+    app.state.settings = pipeline.settings if pipeline else chosen
     app.state.metrics = Metrics(pipeline)
-    app.state.receiver = Receiver(pipeline, app.state.metrics)
+    app.state.receiver = Receiver(pipeline, app.state.metrics) if pipeline else NoReceiver()
     app.state.access = Access(token, frozenset(name.lower() for name in hosts))
     app.state.database = AsyncLearningDatabase(
-        pipeline.path, timeout_seconds=READ_SECONDS, settings=DrainSettings.of(pipeline.settings)
-    )
+        pipeline.path if pipeline else chosen.path, timeout_seconds=READ_SECONDS,
+        settings=DrainSettings.of(app.state.settings),
+    )  # fmt: skip
     app.state.read_seconds = READ_SECONDS
     for part in PARTS:
         app.include_router(part.router)
@@ -91,6 +98,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _store_all(app: FastAPI) -> None:
     pipeline = app.state.pipeline
+    if pipeline is None:
+        return
     waiting = pipeline.spool.size()
     while not pipeline.force_flush(STALL_SECONDS):
         left = pipeline.spool.size()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from otel_learning.errors import SpoolFullError
+from otel_learning.errors import SpoolFullError, StoreError
 
 router = APIRouter(tags=["Health"])
 
@@ -18,7 +18,7 @@ class Alive(BaseModel):
 
 
 class Ready(BaseModel):
-    """Whether telemetry is taken now."""
+    """Whether telemetry is taken now; where a lake is served, whether it answers."""
 
     ready: bool
     why: str | None = Field(default=None, description="Why it is not.")
@@ -42,9 +42,15 @@ async def readyz(request: Request) -> Response:
     """Say whether what is sent now would be stored durably."""
     pipeline = request.app.state.pipeline
     try:
-        await run_in_threadpool(pipeline.check_room)
-        found = Ready(ready=True, spool_bytes=pipeline.waiting_bytes, store_held_by=pipeline.holder)
-    except (SpoolFullError, OSError) as error:
+        if pipeline is None:
+            await request.app.state.database.sql("SELECT 1")
+            found = Ready(ready=True)
+        else:
+            await run_in_threadpool(pipeline.check_room)
+            found = Ready(
+                ready=True, spool_bytes=pipeline.waiting_bytes, store_held_by=pipeline.holder
+            )
+    except (SpoolFullError, StoreError, OSError) as error:
         found = Ready(ready=False, why=str(error.args[0] if error.args else error))
     return JSONResponse(found.model_dump(), 200 if found.ready else 503)
 

@@ -19,12 +19,17 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class Metrics:
-    """The counters of one application, in a registry of its own."""
+    """The counters of one application, in a registry of its own.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    Args:
+        pipeline: of the store; None where a lake is served, which nothing waits for.
+    """
+
+    def __init__(self, pipeline: Pipeline | None) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.registry.register(_Store(pipeline))
+        if pipeline is not None:
+            self.registry.register(_Store(pipeline))
         self.requests = Counter(
             f"{_NAME}_requests", "Requests by protocol, what was asked for, and the answer's code.",
             ("protocol", "route", "code"), registry=self.registry,

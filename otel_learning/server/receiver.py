@@ -18,11 +18,35 @@ from otel_learning.server.limits import PARSERS, Gate, busy, gunzipped
 from otel_learning.server.metrics import Metrics
 from otel_learning.server.refusal import Reason, Refusal
 from otel_learning.server.signals import Signal
+from otel_learning.store.lake.address import ONLY_READ
 
 logger = logging.getLogger("otel_learning")
 
 _WHY_CHARACTERS: Final = 500
 """Of what a partial success says; the names of spans are anybody's."""
+
+
+class NoReceiver:
+    """In the place of a receiver where a lake is served, which is only read."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+
+    async def receive(self, signal: Signal, body: bytes, *, is_json: bool, is_gzip: bool) -> Any:
+        """Raises Refusal."""
+        raise self._refusal()
+
+    def check_room(self) -> None:
+        """Raises Refusal."""
+        raise self._refusal()
+
+    def close(self) -> None:
+        """There is nothing to wait for."""
+
+    def _refusal(self) -> Refusal:
+        return Refusal(
+            Reason.NOT_HERE, ONLY_READ, "send to a server of a store, which is published"
+        )
 
 
 class Receiver:

@@ -20,6 +20,8 @@ class Reason(Enum):
     """RESOURCE_EXHAUSTED without RetryInfo: OTLP's clients do not try again, as they should not."""
     UNSUPPORTED = (415, 3)
     FAILED = (500, 13)
+    NOT_HERE = (501, 12)
+    """UNIMPLEMENTED: this server takes nothing, and no client tries again."""
     BUSY = (503, 14)
     """UNAVAILABLE: every client tries again, whether it reads RetryInfo or not."""
 

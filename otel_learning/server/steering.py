@@ -17,8 +17,10 @@ from otel_learning.server.answers import (
     PolicyStatus,
     Problem,
 )
-from otel_learning.server.api import BODY_PROBLEMS, PROBLEMS, store_of
+from otel_learning.server.api import BODY_PROBLEMS, PROBLEMS
 from otel_learning.server.questions import AsOf, Question, Unit
+from otel_learning.store.async_database import in_thread
+from otel_learning.store.database import LearningDatabase
 
 router = APIRouter(
     prefix="/api", tags=["Experiments and policies"], responses={
@@ -35,7 +37,7 @@ class FindingQuestion(Question):
 @router.get("/experiments")
 async def list_experiments(request: Request) -> list[ExperimentSummary]:
     """List all experiments with their state and decision."""
-    found = await run_in_threadpool(lambda: experiments.list_all(store_of(request)))
+    found = await in_thread(request.app.state.database, experiments.list_all)
     return [
         ExperimentSummary(
             name=e.definition.name, state=e.state, decision=e.decision,
@@ -52,12 +54,11 @@ async def show_experiment(
 ) -> dict[str, Any]:
     """Show what the outcomes say: every variant with its interval, and the decision, if any."""
 
-    def look() -> dict[str, Any]:
-        store = store_of(request)
+    def look(store: LearningDatabase) -> dict[str, Any]:
         _known(store, name)
         return experiments.show(store, name, as_of=question.as_of).to_dict()
 
-    return await run_in_threadpool(look)
+    return await in_thread(request.app.state.database, look)
 
 
 @router.post("/experiments/{name}/assign", responses=BODY_PROBLEMS)
@@ -67,19 +68,20 @@ async def assign(request: Request, name: str, unit: Unit) -> AssignedVariant:
     Nothing is stored by it: what counts is the variant that the unit's spans name.
     """
 
-    def choose() -> AssignedVariant:
-        store = store_of(request)
+    def choose(store: LearningDatabase) -> AssignedVariant:
         _known(store, name)
         return AssignedVariant(**experiments.assign(store, name, unit.unit_id)._asdict())
 
-    return await run_in_threadpool(choose)
+    return await in_thread(request.app.state.database, choose)
 
 
 @router.get("/policy", response_model=PolicyStatus)
 async def policy(request: Request) -> dict[str, Any]:
     """Show what is in force and in the shadow, whether promises are kept, and what happened."""
-    mode = request.app.state.pipeline.settings.mode
-    return await run_in_threadpool(lambda: policy_life.status(store_of(request), mode))
+    mode = request.app.state.settings.mode
+    return await in_thread(
+        request.app.state.database, lambda store: policy_life.status(store, mode)
+    )
 
 
 @router.get("/policy/document")
@@ -96,6 +98,6 @@ async def policy_document(request: Request) -> dict[str, Any]:
     return found
 
 
-def _known(store: Any, name: str) -> None:
+def _known(store: LearningDatabase, name: str) -> None:
     if name not in {found.definition.name for found in experiments.list_all(store)}:
         raise HTTPException(404, f"there is no experiment {name!r}")

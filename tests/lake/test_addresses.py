@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from otel_learning import LearningDatabase
 from otel_learning.errors import InputError, StoreError
 from otel_learning.store.lake import extension
 from otel_learning.store.lake.address import LakeAddress
-from tests.command_line import cli_in
+from tests.command_line import cli_in, environment
 
 NOWHERE = "ducklake:postgres:host=/nowhere dbname=lake password=secret"
 
@@ -49,3 +51,26 @@ def test_a_lake_that_cannot_be_reached(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
     assert "secret" not in done.stderr + str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exporter_is_told_that_a_lake_is_only_read(tmp_path: Path) -> None:
+    """Its spans go where they would without the setting; the password goes nowhere."""
+    program = (
+        "from otel_learning import LearningSpanExporter\n"
+        "import logging\n"
+        "logging.basicConfig()\n"
+        "exporter = LearningSpanExporter()\n"
+        "exporter.force_flush()\n"
+        "exporter.shutdown()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=environment({
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "OTEL_EXPORTER_LEARNING_PATH": "ducklake:postgres:dbname=x password=unspeakable",
+        }), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "is a lake's address, and a lake is only read" in done.stderr
+    assert "unspeakable" not in done.stderr
+    assert all(entry.name.startswith("learning.duckdb") for entry in tmp_path.iterdir())

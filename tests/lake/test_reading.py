@@ -36,6 +36,7 @@ WRITING = (
     ("forget", "--task-id", "x", "--yes"), ("archive", "--older-than", "1", "--yes"),
     ("migrate", "upgrade"), ("embed",), ("repair",),
     ("experiment", "create", "e", "--variants", "A,B"), ("search", "a text"), ("status",),
+    ("doctor",), ("export",), ("policy", "status"),
     ("restore", "x", "--yes"), ("policy", "propose"),
 )  # fmt: skip
 """Commands that a lake's address is refused by."""

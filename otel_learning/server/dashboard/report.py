@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_learning.server.dashboard import catalogue, html
 from otel_learning.server.dashboard.page import Page
+from otel_learning.store.lake.address import is_lake, shown
 
 if TYPE_CHECKING:
     from otel_learning.server.dashboard.asked import Asked
@@ -65,7 +66,11 @@ def written(found: Sequence[tuple[Entry, Page]], store: Path, now: datetime | No
         store: whose report it is; its name, without the folder, is in the title.
         now: when it was made.
     """
-    return html.report(found, f"Report on {store.name}", now or datetime.now(UTC))
+    return html.report(
+        found,
+        f"Report on {shown(store) if is_lake(store) else store.name}",
+        now or datetime.now(UTC),
+    )
 
 
 def put(place: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 from otel_learning.errors import InputError, StoreError, StoreLockedError, StoreMissingError
 from otel_learning.server.mcp import answers, arguments
 from otel_learning.server.mcp.words import Words
+from otel_learning.store.lake.address import is_lake, shown
 from otel_learning.store.vocabulary import COLUMNS, vocabulary
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Store:
     def __init__(
         self, path: Path, settings: DrainSettings, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        self.path = path.expanduser().resolve()
+        self.path = path if is_lake(path) else path.expanduser().resolve()
+        self.name = shown(path)
         self._settings = settings
         self._timeout = timeout_seconds
         self._lock = threading.Lock()
@@ -55,7 +57,7 @@ class Store:
         from otel_learning.knowledge.database import LearningDatabase
 
         with self._lock:
-            if self._opened is None or not self.path.exists():
+            if self._opened is None or not (is_lake(self.path) or self.path.exists()):
                 self._opened = None
                 try:
                     self._opened = LearningDatabase(
@@ -92,7 +94,7 @@ def describe_store(store: Store, _: arguments.NoArguments) -> answers.Described:
     found = vocabulary(store.database(), WORDS_MOST)
     notes = [] if found.executions else ["The store is empty: there is nothing to learn from yet."]
     return answers.Described(
-        store=str(store.path), executions=found.executions,
+        store=store.name, executions=found.executions,
         outcomes_known=found.outcomes_known / found.executions if found.executions else None,
         first_started_at=found.first_started_at, last_started_at=found.last_started_at,
         words={
@@ -179,7 +181,11 @@ def find_solutions(store: Store, asked: arguments.Solutions) -> answers.Solution
     database = store.database()
     known = store.library(asked.environment, asked.min_support)
     found: list[tuple[Solution, float | None]]
-    if asked.task is not None:
+    notes = []
+    if asked.task is not None and is_lake(store.path):
+        notes.append("A lake has no vectors: these are the solutions of all tasks, best first.")
+        found = [(one, None) for one in known.solutions]
+    elif asked.task is not None:
         alike = database.search(asked.task, limit=SIMILAR, environment=known.environment)
         found = [(one, likeness) for one, likeness in for_task(known, alike)]
     else:
@@ -187,7 +193,7 @@ def find_solutions(store: Store, asked: arguments.Solutions) -> answers.Solution
     if asked.error_type is not None:
         found = [(one, likeness) for one, likeness in found if str(asked.error_type) in one.errors]
     shown = found[: asked.limit]
-    notes = store.words().unknown(environment=asked.environment)
+    notes += store.words().unknown(environment=asked.environment)
     if not shown:
         notes.append(
             f"No solution has {asked.min_support} known outcomes behind it here: not enough "
@@ -367,7 +373,7 @@ def _refuse_unread(store: Store, reasons: Sequence[str]) -> None:
     """
     for reason in reasons:
         if reason == "store-locked":
-            raise StoreLockedError(str(store.path))
+            raise StoreLockedError(store.name)
         if reason in _UNREAD:
-            raise StoreError(f"the store {store.path} cannot be read: {reason}",
+            raise StoreError(f"the store {store.name} cannot be read: {reason}",
                              "otel-learning doctor looks it over")  # fmt: skip

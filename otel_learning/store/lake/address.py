@@ -10,6 +10,8 @@ from typing import Final
 from otel_learning.errors import InputError
 
 PREFIX: Final = "ducklake:"
+ONLY_READ: Final = "a lake is only read"
+PUBLISH_HINT: Final = "name a store's file with --db; `publish` takes it to the lake"
 _CATALOG: Final = "postgres:"
 _HINT: Final = 'for example "ducklake:postgres:host=db.internal dbname=lake"'
 _FOLDED: Final = re.compile(r"^(postgres(?:ql)?):/+")
@@ -63,9 +65,12 @@ def is_lake(said: str | Path) -> bool:
     return str(said).startswith(PREFIX)
 
 
+def shown(said: str | Path) -> str:
+    """A store's path, or a lake's address without its password, for people."""
+    return str(LakeAddress.of(said)) if is_lake(said) else str(said)
+
+
 def refuse_lake(said: str | Path) -> None:
     """Raises InputError where something other than reading is asked of a lake."""
     if is_lake(said):
-        raise InputError(
-            "a lake is only read", "name a store's file with --db; `publish` takes it to the lake"
-        )
+        raise InputError(ONLY_READ, PUBLISH_HINT)

@@ -19,6 +19,7 @@ from otel_learning.server.dashboard.page import (
 )
 from otel_learning.server.dashboard.pages import common
 from otel_learning.server.dashboard.pages.executions import outcome
+from otel_learning.store.lake.address import is_lake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -231,6 +232,8 @@ def _feedback(found: Sequence[FeedbackRecord]) -> list[Block]:
 def _similar(database: LearningDatabase, one: ExecutionRecord) -> list[Block]:
     if not one.task_description:
         return [Note("It has no description to compare others with.")]
+    if is_lake(database.path):
+        return [Note("A lake has no vectors to compare descriptions by; a host's store has.")]
     try:
         from otel_learning.knowledge.models import embedder_of
         from otel_learning.knowledge.search import catch_up, search
