@@ -142,11 +142,21 @@ async def _invalid(request: Request, error: Any) -> Response:
     return problem(422, "; ".join(said), "see /openapi.json")
 
 
-async def _http_error(_: Request, error: Any) -> Response:
+async def _http_error(request: Request, error: Any) -> Response:
+    if error.status_code == 404 and _is_for_people(request):
+        return dashboard.unknown(request.url.path, str(request.scope.get("root_path", "")))
     hint = {404: "see /openapi.json", 405: "see /openapi.json"}.get(error.status_code)
     answer = problem(error.status_code, str(error.detail), hint)
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _is_for_people(request: Request) -> bool:
+    """Whether a browser asks for a page; what asks the API reads JSON."""
+    programs = ("/api/", "/v1/")
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(
+        programs
+    )
 
 
 async def _missing_extra(_: Request, error: Any) -> Response:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from otel_learning import LearningDatabase
 from otel_learning.knowledge.rates import interval
+from otel_learning.learning.quality import examine
 from otel_learning.server.dashboard import words
 from otel_learning.server.dashboard.catalogue import entries
 from otel_learning.store import lease
@@ -100,9 +103,34 @@ def test_figures_are_those_of_the_store(site: Site) -> None:
     assert f"{words.money(cost)}</p>" in text
 
 
+def test_quality_is_what_the_command_says(site: Site) -> None:
+    """Every repository with its level; one of them with its kinds of work."""
+    store = LearningDatabase(site.store)
+    for (repo,) in store.sql("SELECT DISTINCT repo FROM executions WHERE repo IS NOT NULL"):
+        found = examine(store, repo)
+        text = settled(site, f"/quality?repo={quote(repo, safe='')}")
+        assert f"{words.plain(repo)} is {found.maturity}" in text
+        assert f"score {found.score:g} of 100" in text
+        assert words.between(found.record.success_low, found.record.success_high) in text
+        assert all(area.area in text for area in found.areas)
+        assert f">{repo}</a>" in settled(site, "/quality")
+
+
+def settled(site: Site, path: str) -> str:
+    """A page that is worked out beside the call, once it is."""
+    for _ in range(60):
+        status, _, text = site.get(path)
+        assert status == 200
+        if 'http-equiv="refresh"' not in text:
+            return text
+        time.sleep(0.25)
+    raise AssertionError(f"{path} is still being worked out")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
+        ("/quality?environment=~all", 400, "a named environment"),
         ("/?period=tomorrow", 400, "period=&#39;tomorrow&#39; is unknown"),
         ("/?colour=red", 400, "no filter &#39;colour&#39;"),
         ("/?since=2026-13-01", 400, "is no day"),

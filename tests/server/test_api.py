@@ -307,6 +307,16 @@ def test_the_pages_are_there(demo: Server) -> None:
     assert demo.ask("/no-such-page")[0] == 404
 
 
+def test_an_unknown_address_is_a_page_for_people(demo: Server) -> None:
+    """A browser gets a page with a way out; a program gets JSON, below /api browsers too."""
+    people = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    status, text = demo.ask("/no/such", headers=people)
+    assert status == 404 and "there is no page /no/such" in text and "To the overview" in text
+    for path, headers in (("/no/such", {}), ("/api/none", people)):
+        status, answer = demo.ask(path, headers=headers)
+        assert status == 404 and answer["error"]
+
+
 def test_health_and_figures(server: Server) -> None:
     """Alive, ready, and counting in the form that Prometheus reads."""
     from prometheus_client.parser import text_string_to_metric_families

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-__all__ = ["routes"]
+__all__ = ["routes", "unknown"]
 
 
 def routes() -> list[BaseRoute]:
@@ -26,3 +27,10 @@ def routes() -> list[BaseRoute]:
 
     warm()
     return made()
+
+
+def unknown(path: str, base: str = "") -> Response:
+    """The page that a browser gets for an address that is none of ours."""
+    from otel_learning.server.dashboard.site import unknown as made
+
+    return made(path, base)

@@ -51,6 +51,7 @@ _ENTRIES: Final = (
     Entry("/costs", "costs", "Costs", (*AGGREGATE, "by"), nameless=True),
     Entry("/failures", "failures", "Failures", AGGREGATE, nameless=True),
     Entry("/calibration", "calibration", "Calibration", ("environment", "by")),
+    Entry("/quality", "quality", "Quality", ("environment", "repo")),
     Entry("/experiments", "experiments", "Experiments"),
     Entry("/experiments/{name:path}", "experiment", reported=False),
     Entry("/policies", "policies", "Policies"),

@@ -82,6 +82,11 @@ def _endpoint(entry: Entry) -> Callable[[Request], object]:
     return endpoint
 
 
+def unknown(path: str, base: str = "") -> Response:
+    """The page for an address that is none of ours."""
+    return failed(Gone(f"there is no page {path}", "the pages are named above"), base)
+
+
 def failed(error: Exception, base: str = "") -> Response:
     """The page that says what went wrong, and the way out."""
     status, title, text, command = _said(error)
