@@ -167,9 +167,9 @@ def test_the_list_filters_and_leads_to_one(watched: Watched) -> None:
     """From filtered list to execution: its timeline and its fields are there."""
     watched.go("/executions?outcome=failure")
     watched.page.click("main table a >> nth=0")
+    watched.page.locator("figure").first.wait_for()
 
     assert "/executions/" in watched.page.url
-    assert watched.page.locator("figure").count() >= 1
     assert "It failed" in watched.page.locator(".answer").inner_text()
 
 

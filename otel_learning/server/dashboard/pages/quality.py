@@ -78,8 +78,8 @@ def _page(found: Sequence[Quality], asked: Asked, known: int, choices: Any) -> P
         blocks.append(Note(f"The {len(found)} repositories with most executions, of {known:,}; "
                            "the filter shows any other."))  # fmt: skip
     blocks.append(Note(
-        "A score is that of the weakest part of a record, each at the lower end of its interval, "
-        "which holds however often one looks: a short record never earns less checking. As a gate:",
+        "A score is that of the weakest part of a record, each at the lower end of its interval: "
+        "95 %, however often one looks. A short record never earns less checking. As a gate:",
         f"otel-learning quality {shlex.quote(words.plain(found[0].repo))} --gate",
     ))  # fmt: skip
     sections = [Section("Repositories", blocks)]
@@ -106,8 +106,9 @@ def _answer(found: Sequence[Quality]) -> str:
         return f"{said}; it is held back by {_limit(one)}."
     escalated = [one for one in found if one.flow == "escalated"]
     trusted = [one for one in found if one.maturity in ("mature", "stable")]
-    said = (f"{words.counted(len(trusted), 'repository', 'repositories')} of {len(found)} earned "
-            "less checking")  # fmt: skip
+    all_ = words.counted(len(found), "repository", "repositories")
+    said = f"{len(trusted)} of {all_}" if trusted else f"No one of {all_}"
+    said += " has earned less checking"
     if escalated:
         said += f"; {words.plain(escalated[0].repo)} asks for a person"
         said += f", and {len(escalated) - 1} more" if len(escalated) > 1 else ""
@@ -120,6 +121,15 @@ def _limit(one: Quality) -> str:
         if name == "limited_by":
             return _LIMITS.get(part, words.plain(part))
     return "having no record"
+
+
+def _unmet(one: Quality) -> str:
+    """Why the gate is not met."""
+    if one.gate_met:
+        return ""
+    if one.flow == "escalated":
+        return f"the record {'fails' if one.record.failing else 'declines'}"
+    return "coverage unknown" if one.record.coverage is None else "coverage too low"
 
 
 def _basis(found: Sequence[Quality]) -> str:
@@ -146,7 +156,8 @@ def _table(found: Sequence[Quality], asked: Asked) -> Table:
             Cell(f"{one.coverage_required:g} %", note="unknown now" if record.coverage is None
                  else f"{record.coverage:g} % now"),
             Cell(_FLOWS[one.flow], tone="bad" if one.flow == "escalated" else ""),
-            Cell("met" if one.gate_met else "not met", tone="good" if one.gate_met else "bad"),
+            Cell("met" if one.gate_met else "not met", note=_unmet(one),
+                 tone="good" if one.gate_met else "bad"),
             Cell(_limit(one)),
         ])  # fmt: skip
     return Table(
