@@ -30,6 +30,7 @@ from otel_learning.server.receiver import NoReceiver, Receiver
 from otel_learning.server.refusal import RETRY_SECONDS
 from otel_learning.store.drain import DrainSettings
 from otel_learning.store.lake.address import is_lake
+from otel_learning.store.lake.catalog import LakeError
 
 logger = logging.getLogger("otel_learning")
 
@@ -119,7 +120,7 @@ async def _package_error(_: Request, error: Any) -> Response:
     message, hint = str(error.args[0]), error.hint
     if isinstance(error, InputError):
         return problem(400, message, hint)
-    if isinstance(error, StoreLockedError):
+    if isinstance(error, StoreLockedError | LakeError):
         return problem(503, message, hint, RETRY_SECONDS)
     if isinstance(error, EmbeddingError):
         return problem(501, message, hint)

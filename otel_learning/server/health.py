@@ -43,7 +43,7 @@ async def readyz(request: Request) -> Response:
     pipeline = request.app.state.pipeline
     try:
         if pipeline is None:
-            await request.app.state.database.sql("SELECT 1")
+            await request.app.state.database.sql("SELECT EXISTS (FROM executions)")
             found = Ready(ready=True)
         else:
             await run_in_threadpool(pipeline.check_room)

@@ -139,7 +139,7 @@ class LearningDatabase(Reader):
             with self._cursor() as con:
                 yield con
             return
-        with closing(self._lake.pinned()) as pinned:
+        with closing(self._lake.pinned()) as pinned, pinned.told():
             yield pinned.connection()
 
     # -------------------------------------------------------------------- feedback

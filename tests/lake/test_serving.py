@@ -126,6 +126,26 @@ def test_a_server_that_is_aborted_begins_again(lake: str, tmp_path: Path) -> Non
         assert process.wait(30) == 0
 
 
+def test_a_lake_that_is_away_and_back(demo_store: Path, tmp_path: Path) -> None:
+    """While PostgreSQL is down the server says so, without a password; then it goes on."""
+    cluster = Cluster()
+    try:
+        lake = f"ducklake:postgres:{cluster.database()} password={SECRET}"
+        publish(demo_store, Place(lake, tmp_path / "data"))
+        with _serving(lake, tmp_path) as (_, url):
+            assert _ask(f"{url}/api/executions?limit=1")[0] == 200
+            cluster.kill()
+            for path in ("/readyz", "/api/executions?limit=1", "/", "/failures"):
+                status, text = _ask(url + path)
+                assert status == 503 and "lake" in text and SECRET not in text, (path, text)
+            cluster.start()
+            for path in ("/readyz", "/api/executions?limit=1", "/"):
+                assert _ask(url + path)[0] == 200, path
+        assert SECRET not in (tmp_path / "log").read_text()
+    finally:
+        cluster.stop()
+
+
 def test_a_report_of_a_lake(lake: str, tmp_path: Path) -> None:
     done = cli_in(tmp_path)("report", "--out", "report.html", "--db", lake)
 

@@ -24,6 +24,7 @@ from otel_learning.server.dashboard.assets import KINDS, asset, version
 from otel_learning.server.dashboard.catalogue import Entry
 from otel_learning.server.dashboard.pages.common import Gone
 from otel_learning.store.async_database import in_thread
+from otel_learning.store.lake.catalog import LakeError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -113,6 +114,8 @@ def _said(error: Exception) -> tuple[int, str, str, str | None]:
         return 503, "The store has to be upgraded", text, "otel-learning migrate upgrade"
     if isinstance(error, SchemaVersionError):
         return 503, "The store is newer than this release", text, None
+    if isinstance(error, LakeError):
+        return 503, "The lake cannot be reached", text, None
     if isinstance(error, StoreError):
         return 503, "The store cannot be read", text, "otel-learning doctor"
     if isinstance(error, ModuleNotFoundError):

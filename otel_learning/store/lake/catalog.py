@@ -8,6 +8,7 @@ also deleted from the same file. A writer that is killed loses the lock with its
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,11 @@ _CATALOG: Final = "ducklake_snapshot"
 """The table of PostgreSQL that every commit of a lake writes to."""
 
 
+_AWAY: Final = re.compile(
+    "connect to Postgres|connection to server|server closed the connection|terminating connection"
+    "|no connection to the server|SSL connection has been closed"
+)
+"""What libpq and DuckDB say of a PostgreSQL that is not there, or has just gone."""
 _NO_LAKE: Final = "creating a new DuckLake is explicitly disabled"
 
 
@@ -46,6 +52,25 @@ def errors(address: LakeAddress) -> Iterator[None]:
         if _NO_LAKE in str(error):
             raise missing(address) from error
         raise LakeError(f"the lake {address}: {_without_secrets(error, address)}") from error
+
+
+@contextlib.contextmanager
+def away(address: LakeAddress) -> Iterator[None]:
+    """Raises LakeError where a question fails because PostgreSQL is away; without its password.
+
+    Other errors, of the question itself, pass.
+    """
+    import duckdb
+
+    try:
+        yield
+    except LakeError:
+        raise
+    except (duckdb.Error, StoreError) as error:
+        if not _AWAY.search(str(error)):
+            raise
+        said = " ".join(_without_secrets(error, address).split())
+        raise LakeError(f"the lake {address} is away: {said}") from error
 
 
 def missing(address: LakeAddress) -> StoreMissingError:

@@ -57,8 +57,12 @@ class LakeConnection:
             LakeError: the lake cannot be reached.
             StoreMissingError: nobody has published to it.
         """
-        with contextlib.closing(self.connection().cursor()) as cursor:
+        with contextlib.closing(self.connection().cursor()) as cursor, catalog.away(self.address):
             yield cursor
+
+    def told(self) -> contextlib.AbstractContextManager[None]:
+        """Raises LakeError where PostgreSQL goes away inside, as `cursor` does."""
+        return catalog.away(self.address)
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection that cursors are made of; opened where it is not yet, or was forked."""
