@@ -49,7 +49,7 @@ def begin_again_when_aborted() -> None:
             pause = PAUSE_SECONDS
         say(f"warning: the working process was killed by {signal.Signals(-code).name}; it begins "
             f"again in {pause:g} s, and goes on where it was")  # fmt: skip
-        time.sleep(pause)
+        parent.hurry.wait(pause)
         pause = min(2 * pause, PAUSE_MOST_SECONDS)
 
 
@@ -58,6 +58,8 @@ class _Parent:
 
     def __init__(self) -> None:
         self.told: list[int] = []
+        self.hurry = threading.Event()
+        """Set once it is told to end: a pause is over then."""
         self._child = 0
         # The child reads from it for as long as its parent lives.
         self._life, self._held = os.pipe()
@@ -92,6 +94,7 @@ class _Parent:
 
     def _pass_on(self, which: int, _: object = None) -> None:
         self.told.append(which)
+        self.hurry.set()
         if self._child:
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                 os.kill(self._child, which)

@@ -81,3 +81,21 @@ def test_no_child_outlives_its_parent(tmp_path: Path) -> None:
 
     process.communicate(timeout=30)
     assert _is_gone(child)
+
+
+def test_a_pause_ends_when_told(tmp_path: Path) -> None:
+    """SIGTERM between two children is not put off until the next one."""
+    process = _started(tmp_path, "os.abort()\n")
+    begun = tmp_path / "begun"
+    deadline = time.monotonic() + 20
+    while not begun.exists() or len(begun.read_text().split()) < 4:  # the next pause is 4 s
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)
+    told = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert time.monotonic() - told < 2
+    assert len(begun.read_text().split()) == 4

@@ -9,14 +9,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from otel_learning.errors import StoreError
 from otel_learning.store.lake import catalog, upkeep
 from otel_learning.store.lake.address import LakeAddress
 from otel_learning.store.lake.publish import Publisher
+from tests.command_line import ENTRY
 from tests.durability import harness
 from tests.lake.cluster import Cluster
 from tests.lake.conftest import Place
@@ -65,6 +69,48 @@ def test_a_turn_that_was_lost(tmp_path: Path, lake: Place) -> None:
     catalog.close(con)
     with contextlib.closing(Publisher(store, LakeAddress.of(lake.address))) as publisher:
         assert publisher.publish().batches == 0
+
+
+def test_the_command_goes_on_where_it_was_aborted(tmp_path: Path, lake: Place) -> None:
+    """`publish --every`: its working process is aborted while it publishes, and begun again."""
+    store = export(tmp_path / "learning.duckdb", harness.tasks("t", 0, 10))
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", ENTRY, "publish", "--lake", lake.address, "--data-path",
+             str(lake.data_path), "--every", "1", "--db", str(store)],
+            env=harness.environment(), stdout=out, stderr=out,
+        )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        for turn in range(1, 4):
+            _until(partial(_says, log, "publishing every", turn))
+            export(store, harness.tasks("t", 10 * turn, 10 * turn + 10))
+            time.sleep(0.3 * turn)
+            os.kill(int(children.read_text()), signal.SIGABRT)
+        _until(partial(_says, log, "killed by SIGABRT", 3))
+        _until(lambda: publish(store, lake).batches == 0, StoreError)
+    finally:
+        process.terminate()
+        process.wait(30)
+    publish(store, lake)
+
+    assert_once(lake, {f"t-{number}" for number in range(40)})
+
+
+def _says(log: Path, what: str, times: int) -> bool:
+    return log.read_text().count(what) == times
+
+
+def _until(there: Callable[[], bool], *meanwhile: type[Exception]) -> None:
+    """Waits for something; these errors may come before it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(*meanwhile):
+            if there():
+                return
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
 
 
 def _start(folder: Path, number: int, lake: Place) -> subprocess.Popen[str]:

@@ -126,6 +126,7 @@ def test_a_server_that_is_aborted_begins_again(lake: str, tmp_path: Path) -> Non
         assert process.wait(30) == 0
 
 
+@pytest.mark.usefixtures("postgres")  # leaves it out where there is none
 def test_a_lake_that_is_away_and_back(demo_store: Path, tmp_path: Path) -> None:
     """While PostgreSQL is down the server says so, without a password; then it goes on."""
     cluster = Cluster()
